@@ -1,0 +1,254 @@
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from phoenix_site.common.models import TimestampedModel, UuidModel
+from tenants.models import Tenant
+
+
+class Leaderboard(UuidModel, TimestampedModel):
+    """A competition inside one tenant; ``config`` is the document of the newest version."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", "Active"
+        INACTIVE = "inactive", "Inactive"
+        ARCHIVED = "archived", "Archived"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    leaderboard_id = models.CharField(
+        max_length=64, help_text="Letters, digits, - and _; never reused, not changeable."
+    )
+    name = models.CharField(max_length=255)
+    description = models.CharField(max_length=2000, blank=True, default="")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
+    version = models.PositiveIntegerField(default=1)
+    reward_config_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - the contract's null
+    config = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "leaderboard_id"], name="leaderboard_id_once_per_tenant"
+            ),
+            models.CheckConstraint(condition=Q(version__gte=1), name="leaderboard_version_from_1"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.leaderboard_id})"
+
+
+class BoardVersion(models.Model):
+    """What a leaderboard was from one change to the next; never changed afterwards."""
+
+    id = models.BigAutoField(primary_key=True)
+    board = models.ForeignKey(Leaderboard, on_delete=models.CASCADE, related_name="versions")
+    version = models.PositiveIntegerField()
+    # The whole object as answered: name, description, reward_config_id and config.
+    document = models.JSONField()
+    author = models.CharField(max_length=255, blank=True, default="")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["board", "version"], name="board_version_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.board_id} version {self.version}"
+
+
+class StatusChange(models.Model):
+    """From ``at`` on the board had ``status``: an event counts by what held when it arrived."""
+
+    id = models.BigAutoField(primary_key=True)
+    board = models.ForeignKey(Leaderboard, on_delete=models.CASCADE, related_name="status_changes")
+    status = models.CharField(max_length=8, choices=Leaderboard.Status.choices)
+    at = models.DateTimeField()
+    author = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        # Reads one board's history in order, when the scorer or a proof loads it.
+        indexes = [models.Index(fields=["board", "at"], name="status_change_in_order")]
+
+    def __str__(self) -> str:
+        return f"{self.board_id} {self.status} from {self.at}"
+
+
+class Window(UuidModel):
+    """One ``[starts_at, ends_at)`` period of a board; ``ends_at`` is null for all time."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        CLOSING = "closing", "Closing"
+        CLOSED = "closed", "Closed"
+        VOID = "void", "Void"
+
+    board = models.ForeignKey(Leaderboard, on_delete=models.PROTECT, related_name="windows")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    key = models.CharField(max_length=64)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True)
+    # ends_at + grace_seconds; later a window may be frozen. Null when it never closes.
+    due_at = models.DateTimeField(null=True)
+    state = models.CharField(max_length=7, choices=State.choices, default=State.OPEN)
+    # The config version that scores this window from its start to its end.
+    version_number = models.PositiveIntegerField()
+    # Transactions below this id may have stored events for the window (LB-59); null until known.
+    freeze_barrier = models.BigIntegerField(null=True)
+    closed_at = models.DateTimeField(null=True)
+    hash = models.CharField(max_length=64, blank=True, default="")
+    previous_hash = models.CharField(max_length=64, blank=True, default="")
+    revision = models.PositiveIntegerField(default=0)
+    total_players = models.PositiveIntegerField(default=0)
+    entry_count = models.PositiveIntegerField(default=0)
+    late_count = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["board", "key"], name="window_key_once_per_board"),
+            models.UniqueConstraint(fields=["board", "starts_at"], name="window_start_once"),
+            models.CheckConstraint(
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
+                name="window_has_a_length",
+            ),
+        ]
+        indexes = [
+            # The sweep: what is due and still open or closing, oldest first.
+            models.Index(
+                fields=["due_at"],
+                name="window_due",
+                condition=Q(state__in=["open", "closing"]),
+            ),
+            # The window of an instant, and the list newest first.
+            models.Index(fields=["board", "-starts_at"], name="window_newest_first"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.board_id} {self.key}"
+
+
+class WindowShard(models.Model):
+    """Counts the batches of one shard that changed a window.
+
+    Only the worker that holds the shard's cursor touches the row, so nobody waits for it. The
+    rank index carries the same numbers; where they differ, it lacks changes.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="shards")
+    shard = models.PositiveSmallIntegerField()
+    version = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["window", "shard"], name="window_shard_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.window_id}/{self.shard} at {self.version}"
+
+
+class Entry(models.Model):
+    """A player's score in a window. Scores and points are whole numbers of 10^-decimals."""
+
+    id = models.BigAutoField(primary_key=True)
+    window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="entries")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    user_id = models.CharField(max_length=128)
+    shard = models.PositiveSmallIntegerField()
+    score = models.BigIntegerField()
+    reached_at = models.DateTimeField()
+    event_count = models.PositiveIntegerField()
+    # Exact sum of points; beyond bigint only for averages over very many events.
+    total = models.DecimalField(max_digits=30, decimal_places=0)
+    # The latest event by occurred_at, then by its place in the log: decides under ``last``.
+    last_occurred_at = models.DateTimeField()
+    last_xid = models.BigIntegerField()
+    last_event = models.BigIntegerField()
+    # False while all points were 0: then a later zero does not move ``reached_at`` of a sum.
+    has_points = models.BooleanField(default=False)
+    # The WindowShard version whose batch wrote the row last.
+    change = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            # Also serves reading one player and the set-wise upsert.
+            models.UniqueConstraint(fields=["window", "user_id"], name="entry_one_per_player"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.window_id}: {self.score}"
+
+
+class FrozenStanding(models.Model):
+    """A rank of a closed window; a trigger refuses any change."""
+
+    id = models.BigAutoField(primary_key=True)
+    window = models.ForeignKey(Window, on_delete=models.PROTECT, related_name="frozen")
+    revision = models.PositiveIntegerField()
+    # 1-based place in the list, one each, whatever the tie policy makes of the rank.
+    place = models.PositiveIntegerField()
+    rank = models.PositiveIntegerField()
+    user_id = models.CharField(max_length=128)
+    score = models.BigIntegerField()
+    reached_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            # The list of a closed window, page by page.
+            models.UniqueConstraint(
+                fields=["window", "revision", "place"], name="frozen_place_once"
+            ),
+            # One player of a closed window.
+            models.UniqueConstraint(
+                fields=["window", "revision", "user_id"], name="frozen_player_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rank}. {self.user_id} in {self.window_id}"
+
+
+class Snapshot(models.Model):
+    """The first rows of a board at one instant (a final one is the closed window itself)."""
+
+    id = models.BigAutoField(primary_key=True)
+    board = models.ForeignKey(Leaderboard, on_delete=models.CASCADE, related_name="snapshots")
+    window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="snapshots")
+    taken_at = models.DateTimeField()
+    is_final = models.BooleanField(default=False)
+    entry_count = models.PositiveIntegerField()
+    total_players = models.PositiveIntegerField()
+    hash = models.CharField(max_length=64)
+    # [[rank, user_id, score, reached_at], …]; empty for a final one, whose rows are frozen.
+    rows = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["board", "taken_at"], name="snapshot_once_per_instant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.board_id} at {self.taken_at}"
+
+
+class LateEvent(models.Model):
+    """An event that reached the log after its window's grace: kept, shown, not scored."""
+
+    id = models.BigAutoField(primary_key=True)
+    window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="late_events")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    event_id = models.CharField(max_length=128)
+    user_id = models.CharField(max_length=128)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            # Repeating a batch adds nothing; also the list on the window's page.
+            models.UniqueConstraint(fields=["window", "event_id"], name="late_event_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} late for {self.window_id}"
