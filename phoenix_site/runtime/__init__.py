@@ -1,1 +1,1 @@
-"""Starts, watches and stops the processes of a Phoenix; plain Python, usable before Django is set up."""
+"""Starts, watches and stops the processes of a Phoenix; usable before Django is set up."""

@@ -76,7 +76,7 @@ def run(
     env: Mapping[str, str] | None = None,
     text_in: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``command`` to its end as ``account`` and return what it said; never raises for its exit code."""
+    """Run ``command`` to its end as ``account`` and return what it said, whatever its exit code."""
     parent_pid = os.getpid()
     return subprocess.run(  # noqa: S603 - as above
         [str(part) for part in command],

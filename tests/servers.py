@@ -1,0 +1,77 @@
+"""Pytest plugin: throw-away PostgreSQL and Valkey for a run, started before Django is set up.
+
+With ``DATABASE_URL`` and ``REDIS_URL`` set, those are used. Under xdist the first process starts
+one PostgreSQL for all, in which each worker has a database of its own; each worker starts a Valkey
+of its own, because published messages reach all databases of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Generator
+from types import FrameType
+
+import pytest
+
+from phoenix_site.runtime import servers
+from phoenix_site.runtime.exceptions import StartError
+
+URLS = ("DATABASE_URL", "REDIS_URL")
+DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_reset_sequences"})
+STACK = pytest.StashKey[contextlib.ExitStack]()
+# Told to xdist workers, which inherit the environment: these URLs are ours, not the person's.
+STARTED_HERE = "PHOENIX_TEST_SERVERS"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    # A wrapper, to be ahead of pytest-django, which reads the settings in this very hook.
+    stack = early_config.stash.setdefault(STACK, contextlib.ExitStack())
+    early_config.add_cleanup(stack.close)
+    try:
+        _provide_servers(stack)
+    except StartError as exc:
+        raise pytest.UsageError(str(exc)) from exc
+    yield
+
+
+def _provide_servers(stack: contextlib.ExitStack) -> None:
+    given = [name for name in URLS if os.environ.get(name)]
+    if os.environ.get(STARTED_HERE):
+        _start_own_valkey(stack)
+    elif len(given) == 1:
+        raise StartError(f"{given[0]} is set alone; set {' and '.join(URLS)}, or neither.")
+    elif not given:
+        _end_orderly_on_termination()
+        started = stack.enter_context(servers.throw_away_servers())
+        os.environ.update(started.environment)
+        os.environ[STARTED_HERE] = "1"
+
+
+def _start_own_valkey(stack: contextlib.ExitStack) -> None:
+    own = servers.PrivateServers(servers.new_throw_away_dir(), durable=False)
+    stack.callback(own.remove)
+    own.acquire()
+    stack.callback(own.stop)
+    own.valkey.start()
+    os.environ["REDIS_URL"] = own.valkey.url
+
+
+def _end_orderly_on_termination() -> None:
+    """Treat SIGTERM like Ctrl-C, so that the servers are stopped and their folder is deleted."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what touches PostgreSQL, so that a second engine can be tried with ``-m database``."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES:
+            item.add_marker(pytest.mark.database)
