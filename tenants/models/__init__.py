@@ -1,0 +1,15 @@
+"""Tables of this app; Django finds them here."""
+
+from tenants.models.credentials import Credential, CredentialSecret, SigningKey
+from tenants.models.records import AuditEntry, IdempotencyRecord
+from tenants.models.tenants import Membership, Tenant
+
+__all__ = [
+    "AuditEntry",
+    "Credential",
+    "CredentialSecret",
+    "IdempotencyRecord",
+    "Membership",
+    "SigningKey",
+    "Tenant",
+]
