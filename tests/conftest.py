@@ -1,0 +1,47 @@
+"""Fixtures for every app. The cast: Ana and Ben play at tenant A, Cleo at tenant B, Ops is staff of A only."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import AbstractUser
+from pytest_django.fixtures import SettingsWrapper
+
+from phoenix_site.common.redis import get_redis
+from tenants.models import Membership, Tenant
+
+ANA, BEN, CLEO = "ana", "ben", "cleo"
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis() -> Iterator[None]:
+    """Start every test without keys; each test process has a Valkey of its own."""
+    get_redis().flushdb()
+    yield
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: SettingsWrapper) -> None:
+    """Hash passwords cheaply: their strength is Django's to test."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def tenant_a(db: None) -> Tenant:
+    return Tenant.objects.create(
+        id="tenant-a", operator_code="tenant-a", environment="sandbox", name="Tenant A"
+    )
+
+
+@pytest.fixture
+def tenant_b(db: None) -> Tenant:
+    return Tenant.objects.create(
+        id="tenant-b", operator_code="tenant-b", environment="sandbox", name="Tenant B"
+    )
+
+
+@pytest.fixture
+def ops(tenant_a: Tenant, django_user_model: type[AbstractUser]) -> AbstractUser:
+    """Return a staff member of tenant A who is no superuser."""
+    user = django_user_model.objects.create_user("ops", password="ops-pass-1", is_staff=True)
+    Membership.objects.create(user=user, tenant=tenant_a)
+    return user
