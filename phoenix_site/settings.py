@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -16,6 +17,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from phoenix_site.common.env import env_bool, env_int, env_list, env_secret, env_str
 from phoenix_site.common.logging import configure_structlog, logging_config
+
+# Django's generic classes take type arguments only after this.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

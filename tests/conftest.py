@@ -1,6 +1,7 @@
-"""Fixtures for every app. The cast: Ana and Ben play at tenant A, Cleo at tenant B, Ops is staff of A only."""
+"""Fixtures for every app.
 
-from collections.abc import Iterator
+The cast: Ana and Ben play at tenant A, Cleo at tenant B, Ops is staff of A only.
+"""
 
 import pytest
 from django.contrib.auth.models import AbstractUser
@@ -13,10 +14,9 @@ ANA, BEN, CLEO = "ana", "ben", "cleo"
 
 
 @pytest.fixture(autouse=True)
-def _empty_redis() -> Iterator[None]:
+def _empty_redis() -> None:
     """Start every test without keys; each test process has a Valkey of its own."""
     get_redis().flushdb()
-    yield
 
 
 @pytest.fixture(autouse=True)
