@@ -1,13 +1,13 @@
 """Paths into an event: ``attrs.items.0.price``, read by expressions and conditions alike."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
 from typing import Any, Final
 
-__all__ = ["ABSENT", "Reader", "as_number", "compile_reader", "format_path", "parse_path"]
+__all__ = ["ABSENT", "Reader", "Roots", "as_number", "compile_reader", "format_path", "parse_path"]
 
 MAX_PATH_LENGTH: Final = 500
 MAX_PATH_STEPS: Final = 16  # an event nests no deeper
@@ -23,8 +23,11 @@ class Absent(Enum):
 
 ABSENT: Final = Absent.ABSENT
 
-_next_step = re.compile(r'(?P<plain>[^.\[\]"\s]+)|\["(?P<quoted>[^"]*)"\]').match
-_is_plain_step = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+").fullmatch
+_PLAIN_STEP = r'[^.\[\]"\s]+'
+_QUOTED_STEP = r'\["[^"]*"\]'
+_is_path = re.compile(rf"{_PLAIN_STEP}(?:\.{_PLAIN_STEP}|{_QUOTED_STEP})*").fullmatch
+_find_steps = re.compile(rf'{_PLAIN_STEP}|\["([^"]*)"\]').finditer
+_needs_no_quotes = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+").fullmatch
 
 
 def parse_path(text: str) -> tuple[str, ...]:
@@ -32,31 +35,41 @@ def parse_path(text: str) -> tuple[str, ...]:
 
     Raises: ``ValueError`` that says what is wrong.
     """
+    if not isinstance(text, str):
+        raise ValueError("must be a string")  # noqa: TRY004 - callers handle one kind of error
     if len(text) > MAX_PATH_LENGTH:
-        raise ValueError(f"a path has at most {MAX_PATH_LENGTH} characters")
-    steps: list[str] = []
-    position = 0
-    while position < len(text):
-        if text[position] == "." and steps:
-            position += 1
-        elif text[position] != "[" and steps:
-            raise ValueError("is not a path")
-        match = _next_step(text, position)
-        if match is None or (match["quoted"] is not None and text[position - 1 : position] == "."):
-            raise ValueError("is not a path")
-        steps.append(match["plain"] if match["quoted"] is None else match["quoted"])
-        position = match.end()
-    if not steps or text[0] == "[":
+        raise ValueError(f"is longer than {MAX_PATH_LENGTH} characters")
+    if _is_path(text) is None:
         raise ValueError("is not a path")
+    steps = tuple(
+        match.group() if match.group(1) is None else match.group(1) for match in _find_steps(text)
+    )
     if len(steps) > MAX_PATH_STEPS:
-        raise ValueError(f"a path has at most {MAX_PATH_STEPS} steps")
-    return tuple(steps)
+        raise ValueError(f"has more than {MAX_PATH_STEPS} steps")
+    return steps
+
+
+class Roots:
+    """Where paths may start: ``"attrs."`` allows all below ``attrs``, ``"type"`` only itself."""
+
+    def __init__(self, roots: Collection[str]) -> None:
+        self.in_words = ", ".join(sorted(roots))
+        self._whole_paths = {parse_path(root) for root in roots if not root.endswith(".")}
+        self._prefixes = [parse_path(root[:-1]) for root in roots if root.endswith(".")]
+
+    def allow(self, steps: tuple[str, ...]) -> bool:
+        """Whether a path of these steps exists."""
+        return steps in self._whole_paths or any(
+            len(steps) > len(prefix) and steps[: len(prefix)] == prefix for prefix in self._prefixes
+        )
 
 
 def format_path(steps: Sequence[str]) -> str:
     """Return the one way to write ``steps``, so that equal paths are equal texts."""
     first, *others = steps
-    return first + "".join(f".{step}" if _is_plain_step(step) else f'["{step}"]' for step in others)
+    return first + "".join(
+        f".{step}" if _needs_no_quotes(step) else f'["{step}"]' for step in others
+    )
 
 
 def compile_reader(steps: Sequence[str]) -> Reader:
@@ -113,7 +126,7 @@ def _read_step(container: Any, name: str, index: int | None) -> Any:
 
 
 def as_number(value: Any) -> int | Decimal | None:
-    """Return ``value`` as an exact number, ``None`` if it is none: a boolean or a string never is."""
+    """Return ``value`` as an exact number, ``None`` if it is none; a boolean or text never is."""
     kind = type(value)
     if kind is int:
         return value  # type: ignore[no-any-return]  # mypy does not narrow by type()
