@@ -5,7 +5,7 @@ The cast: Ana and Ben play at tenant A, Cleo at tenant B, Ops is staff of A only
 
 import pytest
 from django.contrib.auth.models import AbstractUser
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from phoenix_site.common.redis import get_redis
 from tenants.models import Membership, Tenant
@@ -20,7 +20,7 @@ def _empty_redis() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _quick_passwords(settings: SettingsWrapper) -> None:
+def _quick_passwords(settings: Settings) -> None:
     """Hash passwords cheaply: their strength is Django's to test."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

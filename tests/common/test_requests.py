@@ -1,10 +1,10 @@
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from phoenix_site.common.requests import client_address, in_networks
 
 
-def test_a_forwarded_address_counts_only_behind_a_trusted_proxy(settings: SettingsWrapper) -> None:
+def test_a_forwarded_address_counts_only_behind_a_trusted_proxy(settings: Settings) -> None:
     settings.PHOENIX_TRUSTED_PROXIES = []
     assert client_address("10.0.0.1", "203.0.113.9") == "10.0.0.1"
 
@@ -13,7 +13,7 @@ def test_a_forwarded_address_counts_only_behind_a_trusted_proxy(settings: Settin
     assert client_address("198.51.100.7", "203.0.113.9") == "198.51.100.7"
 
 
-def test_what_a_client_writes_before_the_proxy_is_not_believed(settings: SettingsWrapper) -> None:
+def test_what_a_client_writes_before_the_proxy_is_not_believed(settings: Settings) -> None:
     settings.PHOENIX_TRUSTED_PROXIES = ["10.0.0.0/8"]
 
     forged = "127.0.0.1, 203.0.113.9, 10.0.0.2"
