@@ -8,7 +8,6 @@ compare as instants.
 import operator
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from phoenix_site.common.expressions import Expression, ExpressionFailure

@@ -1,0 +1,22 @@
+"""Bounds of boards that developers, not operations staff, may change."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+# 15 significant digits: the same number in a bigint, a float index and a JavaScript client.
+MAX_SCALED_SCORE: Final = 999_999_999_999_999
+MAX_DECIMALS: Final = 6
+
+# Events are never older than this, so a window over all time can have a start like any other.
+ALL_TIME_STARTS_AT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+MAX_RULES: Final = 50
+MAX_LIST_SIZE: Final = 1_000_000
+DEFAULT_LIST_SIZE: Final = 1000
+MAX_GRACE_SECONDS: Final = 604_800
+DEFAULT_GRACE_SECONDS: Final = 300
+MIN_SNAPSHOT_SECONDS: Final = 300
+MAX_SNAPSHOT_SECONDS: Final = 86_400
+DEFAULT_SNAPSHOT_SECONDS: Final = 3600
+MAX_SNAPSHOT_TOP: Final = 1000
+DEFAULT_SNAPSHOT_TOP: Final = 100
