@@ -102,6 +102,8 @@ class Window(UuidModel):
     total_players = models.PositiveIntegerField(default=0)
     entry_count = models.PositiveIntegerField(default=0)
     late_count = models.PositiveIntegerField(default=0)
+    # How often the entries were computed anew: a rank index of an earlier count is not used.
+    generation = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
