@@ -1,0 +1,162 @@
+"""Reads of the event log: single events, pages, and how far its consumers are."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from psycopg.rows import args_row
+
+from ingestion.constants import N_SHARDS
+from ingestion.types import ShardLag, Source, StoredEvent
+from phoenix_site.common.json import decode
+
+_EVENT_COLUMNS = """
+id, xid::text::bigint, shard, tenant_id, event_id, type, user_id, metadata::text, attrs::text,
+occurred_at, received_at, source, cause, depth
+"""
+# The snapshot that bounds the rows is the one that this very statement sees.
+_EVENTS_AFTER = f"""
+SELECT {_EVENT_COLUMNS} FROM ingestion_event
+WHERE shard = %s
+  AND (xid, id) > (%s::text::xid8, %s::bigint)
+  AND xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY xid, id
+LIMIT %s
+"""  # noqa: S608 - only constants are put into the text
+_EVENTS_OF_PLAYER = f"""
+SELECT {_EVENT_COLUMNS} FROM ingestion_event
+WHERE tenant_id = %s AND user_id = %s AND occurred_at >= %s AND occurred_at < %s
+  AND (%s::text[] IS NULL OR type = ANY (%s::text[]))
+ORDER BY received_at, id
+LIMIT %s
+"""  # noqa: S608
+_EVENTS_BY_ROW_ID = f"SELECT {_EVENT_COLUMNS} FROM ingestion_event WHERE id = ANY (%s)"  # noqa: S608
+_HAS_PASSED = """
+SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(barrier)s::text::xid8
+  AND NOT EXISTS (
+    SELECT FROM generate_series(0, %(shards)s - 1) AS every (shard)
+    LEFT JOIN ingestion_cursor AS at
+      ON at.consumer = %(consumer)s AND at.shard = every.shard
+    CROSS JOIN LATERAL (
+      SELECT FROM ingestion_event AS event
+      WHERE event.shard = every.shard
+        AND (event.xid, event.id) > (coalesce(at.last_xid, '0'::xid8), coalesce(at.last_id, 0))
+        AND event.xid < %(barrier)s::text::xid8
+      LIMIT 1
+    ) AS waiting
+  )
+"""
+# Counting stops at a bound, so that a look at the lag costs the same however large it is.
+_LAG = """
+SELECT named.consumer, every.shard, waiting.events,
+       coalesce(extract(epoch FROM clock_timestamp() - waiting.since), 0)::float8
+FROM unnest(%(consumers)s::text[]) AS named (consumer)
+CROSS JOIN generate_series(0, %(shards)s - 1) AS every (shard)
+LEFT JOIN ingestion_cursor AS at ON at.consumer = named.consumer AND at.shard = every.shard
+CROSS JOIN LATERAL (
+  SELECT count(*) AS events, min(received_at) AS since
+  FROM (
+    SELECT event.received_at FROM ingestion_event AS event
+    WHERE event.shard = every.shard
+      AND (event.xid, event.id) > (coalesce(at.last_xid, '0'::xid8), coalesce(at.last_id, 0))
+    ORDER BY event.xid, event.id
+    LIMIT %(bound)s
+  ) AS counted
+) AS waiting
+ORDER BY named.consumer, every.shard
+"""
+LAG_BOUND = 100_000
+
+
+def _stored_event(
+    id_: int,
+    xid: int,
+    shard: int,
+    tenant_id: str,
+    event_id: str,
+    type_: str,
+    user_id: str | None,
+    metadata: str,
+    attrs: str,
+    occurred_at: datetime,
+    received_at: datetime,
+    source: Source,
+    cause: str | None,
+    depth: int,
+) -> StoredEvent:
+    return StoredEvent(
+        id_,
+        xid,
+        shard,
+        tenant_id,
+        event_id,
+        type_,
+        user_id,
+        decode(metadata),
+        decode(attrs),
+        occurred_at,
+        received_at,
+        source,
+        cause,
+        depth,
+    )
+
+
+def _read_events(statement: str, parameters: Sequence[Any]) -> list[StoredEvent]:
+    """Run a statement over ``_EVENT_COLUMNS`` past Django's slower conversions."""
+    connection.ensure_connection()
+    with psycopg.Cursor(connection.connection, row_factory=args_row(_stored_event)) as cursor:
+        return cursor.execute(statement, parameters, binary=True).fetchall()
+
+
+def events_after(shard: int, position: tuple[int, int], *, limit: int) -> list[StoredEvent]:
+    """Return the events of ``shard`` behind ``position``, in commit-safe order.
+
+    Nothing that may still be overtaken by a late commit is returned. Consumers come here through
+    ``services.cursors.lock_batch``. Queries: 1.
+    """
+    xid, id_ = position
+    return _read_events(_EVENTS_AFTER, (shard, str(xid), id_, limit))
+
+
+def events_for(
+    tenant_id: str,
+    user_id: str,
+    *,
+    occurred_from: datetime,
+    occurred_to: datetime,
+    types: Iterable[str] | None = None,
+    limit: int = 10_000,
+) -> list[StoredEvent]:
+    """Return a player's events of ``[occurred_from, occurred_to)`` in the order received."""
+    chosen = None if types is None else list(types)
+    bounds = (occurred_from, occurred_to)
+    return _read_events(_EVENTS_OF_PLAYER, (tenant_id, user_id, *bounds, chosen, chosen, limit))
+
+
+def events_by_row_id_across_tenants(ids: Iterable[int]) -> dict[int, StoredEvent]:
+    """Return stored events by the number of their row."""
+    return {event.id: event for event in _read_events(_EVENTS_BY_ROW_ID, (list(ids),))}
+
+
+def has_passed(consumer: str, barrier: int) -> bool:
+    """Return whether ``consumer`` has processed every event below the transaction id ``barrier``.
+
+    That includes that no such event can still be committed. Queries: 1.
+    """
+    parameters: dict[str, Any] = {"barrier": str(barrier), "consumer": consumer, "shards": N_SHARDS}
+    with connection.cursor() as cursor:
+        cursor.execute(_HAS_PASSED, parameters)
+        return bool(cursor.fetchone()[0])
+
+
+def consumer_lag() -> list[ShardLag]:
+    """Return the lag of every consumer in every shard; counts end at ``LAG_BOUND``. Queries: 1."""
+    consumers = sorted(settings.PHOENIX_EVENT_CONSUMERS)
+    parameters: dict[str, Any] = {"consumers": consumers, "shards": N_SHARDS, "bound": LAG_BOUND}
+    with connection.cursor() as cursor:
+        cursor.execute(_LAG, parameters)
+        return [ShardLag(*row) for row in cursor.fetchall()]

@@ -1,0 +1,1 @@
+"""Writes of the event log; each subject is a module of its own."""
