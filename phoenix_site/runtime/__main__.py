@@ -1,6 +1,7 @@
 """``python -m phoenix_site.runtime with-servers -- COMMAND``.
 
-Runs COMMAND beside throw-away servers. It finds them in ``DATABASE_URL`` and ``REDIS_URL``; its exit code is passed on.
+Runs COMMAND beside throw-away servers, which it finds in ``DATABASE_URL`` and ``REDIS_URL``, and
+ends with its exit code.
 """
 
 from __future__ import annotations

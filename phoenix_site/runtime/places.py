@@ -48,12 +48,12 @@ def data_dir() -> Path:
 def choose(data: Path, account: Account | None) -> Places:
     """Make and return the private folders for ``data``, closed to everybody else."""
     data = data.absolute()
-    _make_own_folder(data, account)
+    make_own_folder(data, account)
     home = data
     if account is not None and not _can_enter(data, account):
         ROOT_DATA_DIR.mkdir(mode=0o711, parents=True, exist_ok=True)
         home = ROOT_DATA_DIR / digest(data)
-        _make_own_folder(home, account)
+        make_own_folder(home, account)
     return Places(
         data=data, home=home, sockets=_choose_sockets(data, home, account), account=account
     )
@@ -79,13 +79,13 @@ def write_private(path: Path, content: str) -> None:
     Path(draft).replace(path)
 
 
-def _make_own_folder(folder: Path, account: Account | None) -> None:
+def make_own_folder(folder: Path, account: Account | None) -> None:
+    """Make ``folder``, private to its owner; servers under ``account`` may only pass through."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if account is None:
             folder.chmod(0o700)
             return
-        # Root's servers must pass through to their own folders; they may not look around.
         os.chown(folder, -1, account.gid)
         folder.chmod(0o710)
     except OSError as exc:

@@ -130,7 +130,7 @@ class PostgresServer(Server):
         if not self.durable:
             options.append("--no-sync")
         self._tool([self.bin / "initdb", "-D", draft, *options])
-        single = [self.bin / "postgres", "--single", "-D", draft, "postgres"]
+        single: list[str | Path] = [self.bin / "postgres", "--single", "-D", draft, "postgres"]
         self._tool(single, text_in=f"CREATE DATABASE {DATABASE}\n")
         with contextlib.suppress(FileNotFoundError):
             self.folder.rmdir()

@@ -65,7 +65,9 @@ def spawn(
         pass_fds=tuple(pass_fds),
         start_new_session=True,
         preexec_fn=lambda: end_with_parent(parent_pid, death_signal),
-        **_identity(account),
+        user=None if account is None else account.uid,
+        group=None if account is None else account.gid,
+        extra_groups=None if account is None else [],
     )
 
 
@@ -89,7 +91,9 @@ def run(
         cwd="/",
         env=None if env is None else dict(env),
         preexec_fn=lambda: end_with_parent(parent_pid),
-        **_identity(account),
+        user=None if account is None else account.uid,
+        group=None if account is None else account.gid,
+        extra_groups=None if account is None else [],
     )
 
 
@@ -148,9 +152,3 @@ def _command_line(folder: Path) -> str:
         return (folder / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return ""
-
-
-def _identity(account: Account | None) -> dict[str, int | list[int]]:
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}

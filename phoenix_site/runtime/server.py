@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ START_SECONDS = 120
 # Long enough for a last checkpoint on a slow disk.
 STOP_SECONDS = 30
 LEFTOVER_SECONDS = 15
+ORPHAN_SECONDS = 1
 LOG_LINES_SHOWN = 12
 
 
@@ -69,20 +71,13 @@ class Server(ABC):
         self.end_leftovers()
         self.prepare()
         self._was_ready = False
-        log = os.open(self._log_path(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            self.process = processes.spawn(
-                self.command,
-                env=server_environment(),
-                cwd=Path("/"),
-                output=log if output is None else output,
-                account=self.places.account,
-                # Not SIGKILL: both write what they hold when they are asked to end.
-                death_signal=self.stop_signal,
-            )
-        finally:
-            os.close(log)
-        return self.process
+        if output is None:
+            log = os.open(self._log_path(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                return self._spawn(log)
+            finally:
+                os.close(log)
+        return self._spawn(output)
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
@@ -115,12 +110,15 @@ class Server(ABC):
         if not self._leftovers():
             return
         main = self._leftover_main()
-        if main in self._leftovers():
-            os.kill(main, self.stop_signal)
-        if processes.wait_until(lambda: not self._leftovers(), seconds=self._patience(main)):
+        is_main_alive = main in self._leftovers()
+        if is_main_alive:
+            _send(main, self.stop_signal)
+        # Children whose server was killed end by themselves, at once or not at all.
+        patience = LEFTOVER_SECONDS if is_main_alive else ORPHAN_SECONDS
+        if processes.wait_until(lambda: not self._leftovers(), seconds=patience):
             return
         for pid in self._leftovers():
-            os.kill(pid, signal.SIGKILL)
+            _send(pid, signal.SIGKILL)
         if not processes.wait_until(lambda: not self._leftovers(), seconds=LEFTOVER_SECONDS):
             raise StartError(f"Processes of an earlier {self.name} cannot be ended.")
 
@@ -131,10 +129,17 @@ class Server(ABC):
     def _leftovers(self) -> list[int]:
         return processes.find_pids(names=self.program_names, marker=self.marker)
 
-    @staticmethod
-    def _patience(main: int) -> float:
-        """Children whose server was killed end by themselves, at once or not at all."""
-        return LEFTOVER_SECONDS if main else 1.0
+    def _spawn(self, output: int) -> subprocess.Popen[bytes]:
+        self.process = processes.spawn(
+            self.command,
+            env=server_environment(),
+            cwd=Path("/"),
+            output=output,
+            account=self.places.account,
+            # Not SIGKILL: both write down what they hold when they are asked to end.
+            death_signal=self.stop_signal,
+        )
+        return self.process
 
     def _log_path(self) -> Path:
         return self.places.data / f"{self.name}.log"
@@ -142,6 +147,11 @@ class Server(ABC):
     def _last_words(self) -> str:
         lines = self._log_path().read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-LOG_LINES_SHOWN:])
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def server_environment() -> dict[str, str]:

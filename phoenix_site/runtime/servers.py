@@ -62,7 +62,7 @@ class PrivateServers:
 
     def acquire(self) -> None:
         """Claim the folder and say in ``servers.json`` where its servers are."""
-        self._lock = _lock_folder(self.places.data)
+        self._lock = lock_folder(self.places.data)
         content = json.dumps(self.environment, indent=2) + "\n"
         places.write_private(self.places.data / SERVERS_FILE, content)
 
@@ -124,7 +124,11 @@ def running_environment(data_dir: Path) -> dict[str, str] | None:
     return {name: content[name] for name in ("DATABASE_URL", "REDIS_URL")}
 
 
-def _lock_folder(folder: Path) -> IO[str]:
+def lock_folder(folder: Path) -> IO[str]:
+    """Claim ``folder`` until the returned file is closed or this process ends.
+
+    Raises: ``UsageError`` when another process holds it.
+    """
     # Opened for appending: while another process holds the lock, its id in there stays readable.
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     lock = os.fdopen(os.open(folder / LOCK_FILE, flags, mode=0o600), "r+", encoding="utf-8")
@@ -147,5 +151,5 @@ def _remove_abandoned() -> None:
         with contextlib.suppress(OSError, StartError):
             if time.time() - folder.stat().st_mtime < THROW_AWAY_SECONDS:
                 continue
-            with _lock_folder(folder):
+            with lock_folder(folder):
                 shutil.rmtree(folder, ignore_errors=True)

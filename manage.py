@@ -1,0 +1,25 @@
+#!/usr/bin/env python
+"""Django's command line; it finds the private servers of a running Phoenix by itself."""
+
+import os
+import sys
+
+from phoenix_site.runtime import environment
+from phoenix_site.runtime.exceptions import StartError
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "phoenix_site.settings")
+    try:
+        environment.find_servers()
+    except StartError as exc:
+        sys.stderr.write(f"{exc}\n")
+        sys.exit(exc.exit_code)
+    # Imported late: Django may read the environment only now.
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
