@@ -278,8 +278,8 @@ PHOENIX_RETENTION_HOLDS: list[str] = ["leaderboards.selectors.windows.retention_
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["phoenix_site.common.drf.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["phoenix_site.common.drf.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["phoenix_site.common.formats.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["phoenix_site.common.formats.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "phoenix_site.common.drf.exception_handler",
     "UNAUTHENTICATED_USER": None,

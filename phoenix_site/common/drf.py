@@ -2,58 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions as drf_errors
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from phoenix_site.common import exceptions as errors
 from phoenix_site.common.exceptions import Detail, DomainError, InvalidInputError
-from phoenix_site.common.handler import MAX_BODY_BYTES
+from phoenix_site.common.formats import JSONParser, JSONRenderer
 from phoenix_site.common.http import error_body, error_headers, status_of
-from phoenix_site.common.json import decode, encode, rendered
 from phoenix_site.common.logging import get_logger
 from phoenix_site.common.requests import current_request_id
 
 log = get_logger(__name__)
-
-
-class JSONRenderer(BaseRenderer):
-    """Write JSON with exact numbers and UTC times."""
-
-    media_type = "application/json"
-    format = "json"
-    charset = None
-
-    def render(
-        self,
-        data: Any,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        return b"" if data is None else encode(rendered(data))
-
-
-class JSONParser(BaseParser):
-    """Read JSON with exact numbers, at most ``MAX_BODY_BYTES``."""
-
-    media_type = "application/json"
-
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        body = stream.read()
-        if len(body) > MAX_BODY_BYTES:
-            raise errors.TooLargeError(f"The body is over {MAX_BODY_BYTES} bytes.")
-        return decode(body)
 
 
 class JsonOnly(BaseContentNegotiation):
