@@ -1,0 +1,397 @@
+"""The board form: a person's fields on one side, the config document of the API on the other."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from leaderboards.models import Leaderboard
+from phoenix_site.common.admin import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+from phoenix_site.common.exceptions import Detail
+from phoenix_site.common.json import decode, encode
+from phoenix_site.common.times import format_utc
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+TYPES = (
+    ("weekly", "Weekly"),
+    ("daily", "Daily"),
+    ("hourly", "Hourly"),
+    ("monthly", "Monthly"),
+    ("custom", "Fixed dates"),
+    ("all_time", "All time"),
+)
+AGGREGATIONS = (
+    ("sum", "Sum of points"),
+    ("max", "Best single result (largest)"),
+    ("min", "Best single result (smallest)"),
+    ("last", "Latest result"),
+    ("count", "Number of events"),
+    ("avg", "Average of points"),
+)
+TIE_POLICIES = (
+    ("first_to_reach", "Whoever was first: 1, 2, 3, 4"),
+    ("shared", "Shared rank, then a gap: 1, 2, 2, 4"),
+    ("dense", "Shared rank, no gap: 1, 2, 2, 3"),
+)
+# Which field of the form shows a fault of which part of the document; the longest prefix counts.
+FIELD_OF_PATH = {
+    "leaderboard_id": "leaderboard_id",
+    "name": "name",
+    "description": "description",
+    "config.scope": "scope",
+    "config.timeframe.type": "timeframe_type",
+    "config.timeframe.timezone": "timezone",
+    "config.timeframe.reset_day": "reset_weekday",
+    "config.timeframe.reset_time": "reset_time",
+    "config.timeframe.start_at": "start_at",
+    "config.timeframe.end_at": "end_at",
+    "config.timeframe.grace_seconds": "grace_seconds",
+    "config.scoring.rules": "rules",
+    "config.scoring.match": "match",
+    "config.scoring.aggregation": "aggregation",
+    "config.scoring.decimals": "decimals",
+    "config.scoring.limits.max_points_per_event": "max_points_per_event",
+    "config.scoring.limits.max_points_per_window": "max_points_per_window",
+    "config.scoring.limits.max_events_per_window": "max_events_per_window",
+    "config.ranking.method": "method",
+    "config.ranking.tie_policy": "tie_policy",
+    "config.ranking.size": "size",
+    "config.ranking.min_score": "min_score",
+    "config.ranking.max_score": "max_score",
+    "config.snapshots.every_seconds": "snapshot_every_seconds",
+    "config.snapshots.top": "snapshot_top",
+}
+NEW_RULES = [{"event_type": "game.completed", "points_expression": "attrs.score"}]
+
+
+class RulesWidget(forms.Widget):
+    """Rows of event type, points and condition; JavaScript keeps them in one JSON field."""
+
+    template_name = "phoenix/admin/rules_widget.html"
+
+    def format_value(self, value: Any) -> str:
+        return value if isinstance(value, str) else json.dumps(value or NEW_RULES)
+
+
+class JsonField(forms.CharField):
+    """JSON text with exact numbers; empty means ``None``."""
+
+    def to_python(self, value: Any) -> Any:
+        if value in self.empty_values:
+            return None
+        try:
+            return decode(value)
+        except Exception as exc:
+            raise ValidationError(f"This is not JSON: {exc}") from exc
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if value is None or isinstance(value, str) else pretty(value)
+
+
+def pretty(document: Any) -> str:
+    """Return ``document`` as JSON for people."""
+    return json.dumps(json.loads(encode(document)), indent=2, ensure_ascii=False)
+
+
+def _text(**attrs: str) -> forms.Widget:
+    widget: forms.Widget = UnfoldAdminTextInputWidget(attrs=attrs)
+    return widget
+
+
+def _number(label: str, *, help_text: str, **options: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label,
+        help_text=help_text,
+        required=False,
+        widget=_text(inputmode="decimal"),
+        **options,
+    )
+
+
+def _choice(label: str, choices: Iterable[Any], help_text: str = "") -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=label, choices=choices, help_text=help_text, widget=UnfoldAdminSelectWidget
+    )
+
+
+class BoardForm(forms.ModelForm[Leaderboard]):
+    """Everything of a board in fields; ``document`` is what the API would have been sent."""
+
+    rules = JsonField(
+        label="Which events count, and for how many points",
+        widget=RulesWidget,
+        help_text="Points: numbers, + - * /, and paths such as attrs.score or attrs.bet * 0.5. "
+        'Only if: a condition such as {"attrs.mode": {"in": ["ranked"]}}; empty means always.',
+    )
+    match = _choice(
+        "If several rules match",
+        [("all", "Add the points of all of them"), ("first", "Only the first one counts")],
+    )
+    aggregation = _choice("A player's score is", AGGREGATIONS)
+    decimals = forms.IntegerField(
+        label="Decimals",
+        min_value=0,
+        max_value=6,
+        initial=0,
+        widget=_text(inputmode="numeric"),
+        help_text="0 to 6. Points are rounded half to even for each event.",
+    )
+    max_points_per_event = _number("At most per event", help_text="Points above it are cut.")
+    max_points_per_window = _number(
+        "At most per window", help_text="Only with a sum: further points are cut."
+    )
+    max_events_per_window = _number(
+        "Events per window", help_text="Later events of a player do not count.", decimal_places=0
+    )
+    scope = JsonField(
+        label="Only events that meet",
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "class": "phoenix-mono"}),
+        help_text='A condition over the whole event, such as {"actor.metadata.region": '
+        '{"eq": "eu"}}. Empty: every event that a rule names.',
+    )
+    timeframe_type = _choice("A new window begins", TYPES)
+    timezone = forms.CharField(
+        label="Time zone",
+        initial="UTC",
+        widget=_text(list="phoenix-timezones"),
+        help_text="The clock on the wall that decides, such as Europe/Stockholm.",
+    )
+    reset_weekday = _choice("On", [(day, day.capitalize()) for day in WEEKDAYS])
+    reset_monthday = forms.IntegerField(
+        label="On day",
+        min_value=1,
+        max_value=28,
+        initial=1,
+        required=False,
+        widget=_text(inputmode="numeric"),
+        help_text="1 to 28, so that every month has it.",
+    )
+    reset_time = forms.CharField(
+        label="At", initial="00:00", required=False, widget=_text(placeholder="HH:MM")
+    )
+    start_at = forms.DateTimeField(
+        label="From (UTC)", required=False, widget=_text(placeholder="2026-12-01 00:00")
+    )
+    end_at = forms.DateTimeField(
+        label="To (UTC)", required=False, widget=_text(placeholder="2026-12-31 00:00")
+    )
+    grace_seconds = forms.IntegerField(
+        label="Grace (seconds)",
+        initial=300,
+        min_value=0,
+        max_value=604_800,
+        widget=_text(inputmode="numeric"),
+        help_text="How long after a window's end its events may still arrive.",
+    )
+    method = _choice(
+        "Best is", [("score_desc", "the highest score"), ("score_asc", "the lowest score")]
+    )
+    tie_policy = _choice(
+        "Equal scores", TIE_POLICIES, "The numbers are the ranks of the scores 50, 40, 40, 30."
+    )
+    size = forms.IntegerField(
+        label="Places",
+        initial=1000,
+        min_value=1,
+        max_value=1_000_000,
+        widget=_text(inputmode="numeric"),
+        help_text="How far lists, snapshots and prizes reach.",
+    )
+    min_score = _number("Ranked from score", help_text="Lower scores are kept and not ranked.")
+    max_score = _number("Ranked up to score", help_text="Higher scores are kept and not ranked.")
+    snapshot_every_seconds = forms.IntegerField(
+        label="Every (seconds)",
+        initial=3600,
+        min_value=0,
+        max_value=86_400,
+        widget=_text(inputmode="numeric"),
+        help_text="0: never; otherwise 300 to 86 400.",
+    )
+    snapshot_top = forms.IntegerField(
+        label="Places kept",
+        initial=100,
+        min_value=1,
+        max_value=1000,
+        widget=_text(inputmode="numeric"),
+    )
+    recompute = forms.BooleanField(
+        label="Apply to the open window at once",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Scores it anew from the event log. Otherwise changed rules begin with the next "
+        "window, once the open one has entries.",
+    )
+    use_json = forms.BooleanField(
+        label="Save the JSON instead of the fields",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="For those who have the document already: what stands in the JSON counts.",
+    )
+    config_json = JsonField(
+        label="Config as JSON",
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "class": "phoenix-mono"}),
+        help_text="Follows the fields while you type.",
+    )
+
+    class Meta:
+        model = Leaderboard
+        fields = ["tenant", "leaderboard_id", "name", "description"]
+
+    class Media:
+        css = {"all": ["phoenix/admin.css"]}
+        js = ["phoenix/board_form.js"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        instance: Leaderboard | None = kwargs.get("instance")
+        config = instance.config if instance and instance.pk else None
+        if config is not None:
+            kwargs["initial"] = initial_of(config) | (kwargs.get("initial") or {})
+        super().__init__(*args, **kwargs)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors:
+            cleaned["config"] = (
+                cleaned["config_json"] if cleaned.get("use_json") else config_of(cleaned)
+            )
+        return cleaned
+
+    def add_faults(self, details: Iterable[Detail]) -> None:
+        """Show each fault at the field it is about, or above the form."""
+        for detail in details:
+            self.add_error(field_of(detail.field), f"{detail.field}: {detail.message}")
+
+
+def field_of(path: str) -> str | None:
+    """Return the form's field for a path of the document, or ``None``."""
+    normalized = path.replace("[", ".").replace("]", "")
+    fitting = [known for known in FIELD_OF_PATH if normalized.startswith(known)]
+    return FIELD_OF_PATH[max(fitting, key=len)] if fitting else None
+
+
+def config_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config document that the fields describe."""
+    config: dict[str, Any] = {
+        "timeframe": _timeframe_of(cleaned),
+        "scoring": _scoring_of(cleaned),
+        "ranking": _without_none(
+            {
+                "method": cleaned["method"],
+                "tie_policy": cleaned["tie_policy"],
+                "size": cleaned["size"],
+                "min_score": cleaned.get("min_score"),
+                "max_score": cleaned.get("max_score"),
+            }
+        ),
+        "snapshots": {
+            "every_seconds": cleaned["snapshot_every_seconds"],
+            "top": cleaned["snapshot_top"],
+        },
+    }
+    if cleaned.get("scope"):
+        config["scope"] = {"filters": cleaned["scope"]}
+    return config
+
+
+def _timeframe_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    kind = cleaned["timeframe_type"]
+    timeframe: dict[str, Any] = {
+        "type": kind,
+        "timezone": cleaned["timezone"],
+        "grace_seconds": cleaned["grace_seconds"],
+    }
+    if kind == "weekly":
+        timeframe["reset_day"] = cleaned["reset_weekday"]
+    elif kind == "monthly":
+        timeframe["reset_day"] = cleaned.get("reset_monthday") or 1
+    if kind in {"daily", "weekly", "monthly"}:
+        timeframe["reset_time"] = cleaned.get("reset_time") or "00:00"
+    if kind == "custom":
+        for name in ("start_at", "end_at"):
+            moment: datetime | None = cleaned.get(name)
+            timeframe[name] = format_utc(moment.astimezone(UTC)) if moment else None
+    return _without_none(timeframe)
+
+
+def _scoring_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    scoring: dict[str, Any] = {
+        "rules": cleaned["rules"],
+        "match": cleaned["match"],
+        "aggregation": cleaned["aggregation"],
+        "decimals": cleaned["decimals"],
+    }
+    events = cleaned.get("max_events_per_window")
+    limits = _without_none(
+        {
+            "max_points_per_event": cleaned.get("max_points_per_event"),
+            "max_points_per_window": cleaned.get("max_points_per_window"),
+            "max_events_per_window": int(events) if events is not None else None,
+        }
+    )
+    if limits:
+        scoring["limits"] = limits
+    return scoring
+
+
+def _without_none(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if value is not None}
+
+
+def initial_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields' values for a stored config document."""
+    timeframe, scoring = config["timeframe"], config["scoring"]
+    ranking, snapshots = config.get("ranking", {}), config.get("snapshots", {})
+    reset_day = timeframe.get("reset_day")
+    limits = scoring.get("limits") or {}
+    return {
+        "rules": scoring["rules"],
+        "match": scoring.get("match", "all"),
+        "aggregation": scoring.get("aggregation", "sum"),
+        "decimals": scoring.get("decimals", 0),
+        **{name: limits.get(name) for name in LIMIT_NAMES},
+        "scope": (config.get("scope") or {}).get("filters"),
+        "timeframe_type": timeframe["type"],
+        "timezone": timeframe.get("timezone", "UTC"),
+        "reset_weekday": reset_day if isinstance(reset_day, str) else "monday",
+        "reset_monthday": reset_day if isinstance(reset_day, int) else 1,
+        "reset_time": timeframe.get("reset_time") or "00:00",
+        "start_at": _moment(timeframe.get("start_at")),
+        "end_at": _moment(timeframe.get("end_at")),
+        "grace_seconds": timeframe.get("grace_seconds", 300),
+        "method": ranking.get("method", "score_desc"),
+        "tie_policy": ranking.get("tie_policy", "first_to_reach"),
+        "size": ranking.get("size", 1000),
+        "min_score": _decimal(ranking.get("min_score")),
+        "max_score": _decimal(ranking.get("max_score")),
+        "snapshot_every_seconds": snapshots.get("every_seconds", 3600),
+        "snapshot_top": snapshots.get("top", 100),
+        "config_json": pretty(config),
+    }
+
+
+LIMIT_NAMES = ("max_points_per_event", "max_points_per_window", "max_events_per_window")
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(str(value))
+
+
+def timezone_names() -> list[str]:
+    """Return the zones to offer, as the IANA table names them."""
+    return sorted(name for name in available_timezones() if "/" in name or name == "UTC")
