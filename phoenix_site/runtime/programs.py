@@ -41,6 +41,10 @@ class Program:
             pass_fds=self.pass_fds,
         )
 
+    def is_worth_showing(self, _line: str) -> bool:
+        """Every line does."""
+        return True
+
     def note_readiness(self) -> bool:
         """Nothing has to be known before it may be started again."""
         return True

@@ -35,6 +35,8 @@ class Server(ABC):
     program_names: ClassVar[tuple[str, ...]]
     stop_signal: ClassVar[int]
     stop_seconds: ClassVar[float] = STOP_SECONDS
+    # Text of messages that tell a person nothing to act on.
+    hidden_messages: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, places: Places, *, durable: bool) -> None:
         self.places = places
@@ -99,6 +101,10 @@ class Server(ABC):
         processes.stop(self.process, stop_signal=self.stop_signal, seconds=self.stop_seconds)
         self.process = None
         self.end_leftovers()
+
+    def is_worth_showing(self, line: str) -> bool:
+        """Tell whether a line of the server's belongs on the terminal."""
+        return not any(message in line for message in self.hidden_messages)
 
     def note_readiness(self) -> bool:
         """Return ``is_ready()`` and remember whether this start succeeded."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import socket
@@ -36,6 +35,7 @@ class Part(Protocol):
     def stop_seconds(self) -> float: ...
     def launch(self, output: int | None = None) -> subprocess.Popen[bytes]: ...
     def note_readiness(self) -> bool: ...
+    def is_worth_showing(self, line: str, /) -> bool: ...
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error, the orderly end
@@ -54,11 +54,15 @@ class Child:
 
     def start(self) -> None:
         """Start the process; its lines go to the console."""
-        output = self._console.open_pipe(functools.partial(self._console.show, self.part.name))
+        output = self._console.open_pipe(self._show)
         try:
             self.process = self.part.launch(output)
         finally:
             os.close(output)
+
+    def _show(self, line: str) -> None:
+        if self.part.is_worth_showing(line):
+            self._console.show(self.part.name, line)
 
     def tend(self) -> bool:
         """Start what is not running; return whether a process came or went.

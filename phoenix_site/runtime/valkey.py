@@ -20,6 +20,12 @@ class ValkeyServer(Server):
     name = "valkey"
     program_names = ("valkey-server", "redis-server")
     stop_signal = signal.SIGTERM
+    # Advice for servers that keep what cannot be lost, and the good-bye.
+    hidden_messages = (
+        "Memory overcommit must be enabled",
+        "SIGTERM scheduling shutdown",
+        "is now ready to exit",
+    )
 
     def __init__(self, chosen: Places, program: Path, *, durable: bool) -> None:
         super().__init__(chosen, durable=durable)
