@@ -3,6 +3,10 @@
 from datetime import UTC, datetime
 from typing import Final
 
+BOARD_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+# Words that stand where a board's id would in the admin gateway's paths.
+RESERVED_BOARD_IDS: Final = frozenset({"backtests"})
+
 # 15 significant digits: the same number in a bigint, a float index and a JavaScript client.
 MAX_SCALED_SCORE: Final = 999_999_999_999_999
 MAX_DECIMALS: Final = 6

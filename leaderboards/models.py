@@ -1,8 +1,11 @@
+from datetime import datetime
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from phoenix_site.common.models import TimestampedModel, UuidModel
+from leaderboards.constants import BOARD_ID_PATTERN, RESERVED_BOARD_IDS
+from phoenix_site.common.models import ExactJSONField, TimestampedModel, UuidModel
 from tenants.models import Tenant
 
 
@@ -14,23 +17,50 @@ class Leaderboard(UuidModel, TimestampedModel):
         INACTIVE = "inactive", "Inactive"
         ARCHIVED = "archived", "Archived"
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    # Every read by tenant is served by the first constraint below.
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
     leaderboard_id = models.CharField(
-        max_length=64, help_text="Letters, digits, - and _; never reused, not changeable."
+        max_length=64,
+        db_collation="C",
+        help_text="Letters, digits, - and _; never reused, not changeable.",
     )
     name = models.CharField(max_length=255)
     description = models.CharField(max_length=2000, blank=True, default="")
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
     version = models.PositiveIntegerField(default=1)
     reward_config_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - the contract's null
-    config = models.JSONField()
+    config = ExactJSONField()
+    # When the clock asks for the board's next window; null when it never will again.
+    next_window_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         constraints = [
+            # Also the list of a tenant's boards, in order, and one board by its id.
             models.UniqueConstraint(
                 fields=["tenant", "leaderboard_id"], name="leaderboard_id_once_per_tenant"
             ),
+            models.CheckConstraint(
+                condition=Q(leaderboard_id__regex=BOARD_ID_PATTERN)
+                & ~Q(leaderboard_id__in=sorted(RESERVED_BOARD_IDS)),
+                name="leaderboard_id_is_a_slug",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["active", "inactive", "archived"]),
+                name="leaderboard_status_is_known",
+            ),
             models.CheckConstraint(condition=Q(version__gte=1), name="leaderboard_version_from_1"),
+        ]
+        indexes = [
+            # The sweep that opens windows: whose next one is due.
+            models.Index(
+                fields=["next_window_at"],
+                name="leaderboard_next_window",
+                condition=Q(next_window_at__isnull=False),
+            ),
+            # What an event of the tenant may score on.
+            models.Index(
+                fields=["tenant"], name="leaderboard_not_archived", condition=~Q(status="archived")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -38,18 +68,28 @@ class Leaderboard(UuidModel, TimestampedModel):
 
 
 class BoardVersion(models.Model):
-    """What a leaderboard was from one change to the next; never changed afterwards."""
+    """What a leaderboard was from one change to the next; a trigger refuses any change."""
+
+    class Effect(models.TextChoices):
+        AT_ONCE = "at_once", "At once"
+        NEXT_WINDOW = "next_window", "With the next window"
+        RECOMPUTE = "recompute", "At once, the open window recomputed"
 
     id = models.BigAutoField(primary_key=True)
-    board = models.ForeignKey(Leaderboard, on_delete=models.CASCADE, related_name="versions")
+    # Here and below: a constraint that begins with the same column serves as the key's index.
+    board = models.ForeignKey(
+        Leaderboard, on_delete=models.CASCADE, related_name="versions", db_index=False
+    )
     version = models.PositiveIntegerField()
     # The whole object as answered: name, description, reward_config_id and config.
-    document = models.JSONField()
+    document = ExactJSONField()
+    effect = models.CharField(max_length=11, choices=Effect.choices, default=Effect.AT_ONCE)
     author = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField()
 
     class Meta:
         constraints = [
+            # One version, and a board's versions in order.
             models.UniqueConstraint(fields=["board", "version"], name="board_version_once"),
         ]
 
@@ -61,14 +101,18 @@ class StatusChange(models.Model):
     """From ``at`` on the board had ``status``: an event counts by what held when it arrived."""
 
     id = models.BigAutoField(primary_key=True)
-    board = models.ForeignKey(Leaderboard, on_delete=models.CASCADE, related_name="status_changes")
+    board = models.ForeignKey(
+        Leaderboard, on_delete=models.CASCADE, related_name="status_changes", db_index=False
+    )
     status = models.CharField(max_length=8, choices=Leaderboard.Status.choices)
     at = models.DateTimeField()
     author = models.CharField(max_length=255, blank=True, default="")
 
     class Meta:
-        # Reads one board's history in order, when the scorer or a proof loads it.
-        indexes = [models.Index(fields=["board", "at"], name="status_change_in_order")]
+        constraints = [
+            # One status at one instant; reads a board's history in order, for scorer and proof.
+            models.UniqueConstraint(fields=["board", "at"], name="status_change_once_per_instant"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.board_id} {self.status} from {self.at}"
@@ -83,8 +127,10 @@ class Window(UuidModel):
         CLOSED = "closed", "Closed"
         VOID = "void", "Void"
 
-    board = models.ForeignKey(Leaderboard, on_delete=models.PROTECT, related_name="windows")
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    board = models.ForeignKey(
+        Leaderboard, on_delete=models.PROTECT, related_name="windows", db_index=False
+    )
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
     key = models.CharField(max_length=64)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
@@ -101,15 +147,29 @@ class Window(UuidModel):
     revision = models.PositiveIntegerField(default=0)
     total_players = models.PositiveIntegerField(default=0)
     entry_count = models.PositiveIntegerField(default=0)
-    late_count = models.PositiveIntegerField(default=0)
     # How often the entries were computed anew: a rank index of an earlier count is not used.
     generation = models.PositiveIntegerField(default=0)
+    # Counts the changes of what scoring the window depends on: its config version, its bounds,
+    # the board's status. A batch that finds another number under its lock plans anew.
+    plan = models.PositiveIntegerField(default=0)
+    # Events received before it count whatever the board's status was then: set by a rebuild.
+    backfilled_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["board", "key"], name="window_key_once_per_board"),
+            # Also the window of an instant, and the list newest first. A trigger refuses windows
+            # that overlap.
             models.UniqueConstraint(fields=["board", "starts_at"], name="window_start_once"),
+            models.CheckConstraint(
+                condition=Q(state__in=["open", "closing", "closed", "void"]),
+                name="window_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="closed") | Q(closed_at__isnull=False, revision__gte=1),
+                name="window_closed_has_its_result",
+            ),
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
                 name="window_has_a_length",
@@ -122,12 +182,28 @@ class Window(UuidModel):
                 name="window_due",
                 condition=Q(state__in=["open", "closing"]),
             ),
-            # The window of an instant, and the list newest first.
-            models.Index(fields=["board", "-starts_at"], name="window_newest_first"),
+            # The sweep: what has ended and is not marked as closing yet.
+            models.Index(fields=["ends_at"], name="window_ended", condition=Q(state="open")),
+            # What a tenant's events may still score in.
+            models.Index(
+                fields=["tenant", "starts_at"],
+                name="window_of_tenant",
+                condition=Q(state__in=["open", "closing"]),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.board_id} {self.key}"
+
+    @property
+    def is_scored(self) -> bool:
+        """Return whether events may still change the window's entries."""
+        return self.state in (Window.State.OPEN, Window.State.CLOSING)
+
+    def state_at(self, now: datetime) -> str:
+        """Return the state that readers see: the sweep marks an end a moment after it came."""
+        has_ended = self.ends_at is not None and self.ends_at <= now
+        return Window.State.CLOSING if self.state == "open" and has_ended else self.state
 
 
 class WindowShard(models.Model):
@@ -138,7 +214,9 @@ class WindowShard(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="shards")
+    window = models.ForeignKey(
+        Window, on_delete=models.CASCADE, related_name="shards", db_index=False
+    )
     shard = models.PositiveSmallIntegerField()
     version = models.BigIntegerField(default=0)
 
@@ -155,9 +233,15 @@ class Entry(models.Model):
     """A player's score in a window. Scores and points are whole numbers of 10^-decimals."""
 
     id = models.BigAutoField(primary_key=True)
-    window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="entries")
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
-    user_id = models.CharField(max_length=128)
+    window = models.ForeignKey(
+        Window, on_delete=models.CASCADE, related_name="entries", db_index=False
+    )
+    # The window's tenant; checking it again would lock the tenant's row for every new entry.
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    # Compared and ordered byte for byte.
+    user_id = models.CharField(max_length=128, db_collation="C")
     shard = models.PositiveSmallIntegerField()
     score = models.BigIntegerField()
     reached_at = models.DateTimeField()
@@ -187,12 +271,14 @@ class FrozenStanding(models.Model):
     """A rank of a closed window; a trigger refuses any change."""
 
     id = models.BigAutoField(primary_key=True)
-    window = models.ForeignKey(Window, on_delete=models.PROTECT, related_name="frozen")
+    window = models.ForeignKey(
+        Window, on_delete=models.PROTECT, related_name="frozen", db_index=False
+    )
     revision = models.PositiveIntegerField()
     # 1-based place in the list, one each, whatever the tie policy makes of the rank.
     place = models.PositiveIntegerField()
     rank = models.PositiveIntegerField()
-    user_id = models.CharField(max_length=128)
+    user_id = models.CharField(max_length=128, db_collation="C")
     score = models.BigIntegerField()
     reached_at = models.DateTimeField()
 
@@ -216,7 +302,9 @@ class Snapshot(models.Model):
     """The first rows of a board at one instant (a final one is the closed window itself)."""
 
     id = models.BigAutoField(primary_key=True)
-    board = models.ForeignKey(Leaderboard, on_delete=models.CASCADE, related_name="snapshots")
+    board = models.ForeignKey(
+        Leaderboard, on_delete=models.CASCADE, related_name="snapshots", db_index=False
+    )
     window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="snapshots")
     taken_at = models.DateTimeField()
     is_final = models.BooleanField(default=False)
@@ -228,7 +316,14 @@ class Snapshot(models.Model):
 
     class Meta:
         constraints = [
+            # Also a board's snapshots, newest first.
             models.UniqueConstraint(fields=["board", "taken_at"], name="snapshot_once_per_instant"),
+        ]
+        indexes = [
+            # Retention: interim ones that are older than the tenant keeps them.
+            models.Index(
+                fields=["taken_at"], name="snapshot_interim_oldest", condition=Q(is_final=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -239,8 +334,12 @@ class LateEvent(models.Model):
     """An event that reached the log after its window's grace: kept, shown, not scored."""
 
     id = models.BigAutoField(primary_key=True)
-    window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="late_events")
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    window = models.ForeignKey(
+        Window, on_delete=models.CASCADE, related_name="late_events", db_index=False
+    )
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     event_id = models.CharField(max_length=128)
     user_id = models.CharField(max_length=128)
     occurred_at = models.DateTimeField()
