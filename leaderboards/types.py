@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
+from uuid import UUID
+
+from leaderboards.constants import MAX_SCALED_SCORE
 
 TimeframeType = Literal["hourly", "daily", "weekly", "monthly", "custom", "all_time"]
 Match = Literal["all", "first"]
@@ -172,3 +175,124 @@ class RankedEntry(NamedTuple):
 
 
 Event = Mapping[str, Any]
+
+
+class WindowLike(Protocol):
+    """What reading standings needs of a window: the model has it, and so may a kept copy."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def revision(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BoardView:
+    """How the entries of a window become a list.
+
+    ``method`` and ``tie_policy`` are those of the config version that scores the window, ``size``
+    and the bounds those of the newest. Bounds are scaled like the window's scores and included;
+    entries outside are kept but not ranked.
+    """
+
+    method: Method = "score_desc"
+    tie_policy: TiePolicy = "first_to_reach"
+    size: int = 1000
+    lowest: int = -MAX_SCALED_SCORE
+    highest: int = MAX_SCALED_SCORE
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The state of the standings that an answer shows.
+
+    In one ``epoch`` equal sequences are equal standings, and ``sequence`` grows with every change;
+    nothing can be said about numbers of different epochs.
+    """
+
+    epoch: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingsPage:
+    """Consecutive standings from the 0-based ``offset`` on.
+
+    ``total`` counts the listed entries (at most the board's size), ``total_players`` all ranked.
+    """
+
+    moment: Moment
+    standings: list[Standing]
+    offset: int
+    total: int
+    total_players: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerStanding:
+    """One player's entry; ``rank`` is ``None`` when the score is outside the board's bounds.
+
+    ``below_count`` counts the players ranked strictly below; ``better`` is the entry one place
+    better (with shared ranks: of the next better rank), ``None`` at the top.
+    """
+
+    moment: Moment
+    external_id: str
+    score: int
+    reached_at: datetime
+    rank: int | None
+    below_count: int
+    better: Standing | None
+    total: int
+    total_players: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighborhood:
+    """A player's standing and the page around it; the page is empty while it is not ranked."""
+
+    player: PlayerStanding
+    page: StandingsPage
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRank:
+    """The rank that a score would take now, ``None`` outside the board's bounds."""
+
+    moment: Moment
+    rank: int | None
+    tied_count: int
+    total_players: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStanding:
+    """One of several players asked for; both ranks are ``None`` when the entry is not ranked."""
+
+    external_id: str
+    score: int
+    reached_at: datetime
+    rank: int | None
+    group_rank: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStandings:
+    """Several players in rank order, the unranked last; ``missing`` have no entry."""
+
+    moment: Moment
+    standings: list[GroupStanding]
+    missing: list[str]
+    total: int
+    total_players: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many entries a list has (at most the board's size), and how many players are ranked."""
+
+    moment: Moment
+    total: int
+    total_players: int
