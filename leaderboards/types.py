@@ -18,6 +18,7 @@ Match = Literal["all", "first"]
 Aggregation = Literal["sum", "max", "min", "last", "count", "avg"]
 Method = Literal["score_desc", "score_asc"]
 TiePolicy = Literal["first_to_reach", "shared", "dense"]
+WindowState = Literal["open", "closing", "closed", "void"]
 Reason = Literal[
     "inactive",
     "no_window",
@@ -164,6 +165,39 @@ class StandingsHeader:
     decimals: int
     revision: int
     previous_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownWindow:
+    """A window and its board as readers see them, with all that reading its standings needs.
+
+    ``ranking`` has the order of the version that scores the window, and what takes effect at once
+    (size and bounds) from the board's newest version.
+    """
+
+    id: UUID
+    board_id: UUID
+    tenant_id: str
+    leaderboard_id: str
+    name: str
+    key: str
+    starts_at: datetime
+    ends_at: datetime | None
+    # As readers see it: ``closing`` from the very end on.
+    state: WindowState
+    version_number: int
+    revision: int
+    generation: int
+    closed_at: datetime | None
+    hash: str
+    previous_hash: str
+    decimals: int
+    ranking: Ranking
+
+    @property
+    def is_history(self) -> bool:
+        """Whether the standings are those of a closed window, which nothing changes."""
+        return self.state == "closed"
 
 
 class RankedEntry(NamedTuple):

@@ -1,0 +1,191 @@
+"""Which board and window a reader is shown, with all that reading its standings needs.
+
+One statement, the same from threads and event loops. The fast entrance keeps its answers for a
+moment, so that a popular board costs one statement per moment and process, not one per reader.
+"""
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db import connection
+
+from leaderboards.constants import BOARD_ID_PATTERN
+from leaderboards.types import Ranking, ShownWindow
+from phoenix_site.common import postgres
+from phoenix_site.common.exceptions import NotFoundError
+from phoenix_site.common.json import decode
+
+CURRENT: Final = "current"
+# A board that was switched off, or a window that closed, may be shown for so long afterwards.
+KEPT_SECONDS: Final = 0.25
+_MAX_KEPT: Final = 10_000
+
+_COLUMNS: Final = """
+    w.id, w.key, w.starts_at, w.ends_at, w.state, w.version_number, w.revision, w.generation,
+    w.closed_at, w.hash, w.previous_hash
+"""
+_CURRENT: Final = """
+    w.board_id = b.id AND b.status = 'active' AND w.state <> 'void'
+        AND w.starts_at <= %(now)s AND (w.ends_at IS NULL OR w.ends_at > %(now)s)
+"""
+_CHOICE_CURRENT: Final = f"SELECT w.* FROM leaderboards_window w WHERE {_CURRENT}"  # noqa: S608 - constants
+_CHOICE_BY_KEY: Final = """
+    SELECT w.* FROM leaderboards_window w WHERE w.board_id = b.id AND w.key = %(key)s
+"""
+# Left out: the current window; while it has no entry, the last closed one; else the empty one.
+_CHOICE_LEFT_OUT: Final = f"""
+    SELECT * FROM (
+        SELECT w.*, CASE WHEN EXISTS (
+            SELECT 1 FROM leaderboards_entry e WHERE e.window_id = w.id) THEN 1 ELSE 3 END AS choice
+        FROM leaderboards_window w WHERE {_CURRENT}
+        UNION ALL (
+            SELECT w.*, 2 AS choice FROM leaderboards_window w
+            WHERE w.board_id = b.id AND b.status = 'active' AND w.state = 'closed'
+            ORDER BY w.starts_at DESC LIMIT 1)
+    ) choices ORDER BY choice LIMIT 1
+"""  # noqa: S608 - the parts are constants of this module
+_STATEMENT: Final = f"""
+SELECT b.id, b.name, (b.config -> 'ranking')::text, (v.document -> 'config' -> 'ranking')::text,
+    v.document -> 'config' -> 'scoring' ->> 'decimals', {_COLUMNS}
+FROM leaderboards_leaderboard b
+CROSS JOIN LATERAL ({{choice}}) w
+JOIN leaderboards_boardversion v ON v.board_id = b.id AND v.version = w.version_number
+WHERE b.tenant_id = %(tenant_id)s AND b.leaderboard_id = %(leaderboard_id)s
+"""  # noqa: S608 - as above
+SHOWN_CURRENT: Final = _STATEMENT.format(choice=_CHOICE_CURRENT)
+SHOWN_BY_KEY: Final = _STATEMENT.format(choice=_CHOICE_BY_KEY)
+SHOWN_LEFT_OUT: Final = _STATEMENT.format(choice=_CHOICE_LEFT_OUT)
+
+_is_board_id = re.compile(BOARD_ID_PATTERN.removesuffix("$")).fullmatch
+
+Place = tuple[str, str, str | None]
+
+
+class _Kept:
+    """Windows resolved a moment ago, oldest first; what was not found is never kept."""
+
+    def __init__(self) -> None:
+        self._windows: OrderedDict[Place, tuple[float, ShownWindow]] = OrderedDict()
+
+    def find(self, place: Place, now: datetime) -> ShownWindow | None:
+        kept = self._windows.get(place)
+        if kept is None or time.monotonic() - kept[0] >= KEPT_SECONDS:
+            return None
+        ends_at = kept[1].ends_at
+        # What was read before its window ended says that the window is open, or the current one.
+        if kept[1].state == "open" and ends_at is not None and ends_at <= now:
+            return None
+        return kept[1]
+
+    def keep(self, place: Place, window: ShownWindow) -> None:
+        self._windows[place] = (time.monotonic(), window)
+        self._windows.move_to_end(place)
+        if len(self._windows) > _MAX_KEPT:
+            self._windows.popitem(last=False)
+
+    def clear(self) -> None:
+        self._windows.clear()
+
+
+_kept = _Kept()
+
+
+def get_shown(
+    tenant_id: str, leaderboard_id: str, window_key: str | None, *, now: datetime
+) -> ShownWindow:
+    """Return the window to show; ``window_key`` is a key, ``current``, or ``None`` if left out.
+
+    Raises: ``NotFoundError``, whether the board or its window is missing. Queries: 1.
+    """
+    statement, parameters = _question(tenant_id, leaderboard_id, window_key, now)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return _window(tenant_id, leaderboard_id, cursor.fetchone(), now)
+
+
+async def aget_shown(
+    tenant_id: str, leaderboard_id: str, window_key: str | None, *, now: datetime
+) -> ShownWindow:
+    """Return what ``get_shown`` does, at most ``KEPT_SECONDS`` old. Queries: 1, mostly 0."""
+    place = (tenant_id, leaderboard_id, window_key)
+    kept = _kept.find(place, now)
+    if kept is not None:
+        return kept
+    statement, parameters = _question(tenant_id, leaderboard_id, window_key, now)
+    async with postgres.connection() as conn:
+        cursor = await conn.execute(statement, parameters)
+        window = _window(tenant_id, leaderboard_id, await cursor.fetchone(), now)
+    _kept.keep(place, window)
+    return window
+
+
+def forget_shown() -> None:
+    """Drop what this process kept; for whoever changed a board and wants it seen at once."""
+    _kept.clear()
+
+
+def _question(
+    tenant_id: str, leaderboard_id: str, window_key: str | None, now: datetime
+) -> tuple[str, dict[str, Any]]:
+    # Whatever text a path holds: what cannot be an id is not sent to the database.
+    if not _is_board_id(leaderboard_id):
+        raise nothing_here()
+    names: dict[str, Any] = {"tenant_id": tenant_id, "leaderboard_id": leaderboard_id, "now": now}
+    if window_key is None:
+        return SHOWN_LEFT_OUT, names
+    if window_key == CURRENT:
+        return SHOWN_CURRENT, names
+    return SHOWN_BY_KEY, names | {"key": window_key}
+
+
+def _window(
+    tenant_id: str, leaderboard_id: str, row: Sequence[Any] | None, now: datetime
+) -> ShownWindow:
+    if row is None:
+        raise nothing_here()
+    board_id, name, newest_ranking, ranking, decimals, window_id, key, *facts = row
+    starts_at, ends_at, state, version_number, revision, generation, *closing = facts
+    has_ended = ends_at is not None and ends_at <= now
+    return ShownWindow(
+        id=window_id,
+        board_id=board_id,
+        tenant_id=tenant_id,
+        leaderboard_id=leaderboard_id,
+        name=name,
+        key=key,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        state="closing" if state == "open" and has_ended else state,
+        version_number=version_number,
+        revision=revision,
+        generation=generation,
+        closed_at=closing[0],
+        hash=closing[1],
+        previous_hash=closing[2],
+        decimals=int(decimals),
+        ranking=_ranking(decode(ranking), decode(newest_ranking)),
+    )
+
+
+def _ranking(of_window: dict[str, Any], newest: dict[str, Any]) -> Ranking:
+    return Ranking(
+        method=of_window["method"],
+        tie_policy=of_window["tie_policy"],
+        size=newest["size"],
+        min_score=_as_decimal(newest.get("min_score")),
+        max_score=_as_decimal(newest.get("max_score")),
+    )
+
+
+def _as_decimal(number: int | Decimal | None) -> Decimal | None:
+    return None if number is None else Decimal(number)
+
+
+def nothing_here() -> NotFoundError:
+    """Return the one refusal for whatever is not there, so that it tells nobody what is."""
+    return NotFoundError("There is nothing here.")
