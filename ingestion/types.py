@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
-from uuid import UUID
 
-from phoenix_site.common.exceptions import Detail
+from phoenix_site.common.exceptions import Detail, DomainError
 
 Source = Literal["api", "import", "internal"]
 StoreStatus = Literal["accepted", "duplicate", "conflict"]
+StoreOutcome = StoreStatus | DomainError
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class EventInput:
 class LogRow(NamedTuple):
     """An event as the storing statement takes it, in the order of its parameters.
 
-    ``metadata`` and ``attrs`` are canonical JSON; ``credential_id`` is a UUID.
+    ``metadata`` and ``attrs`` are canonical JSON; ``credential_id`` is the text of a UUID.
     """
 
     tenant_id: str
@@ -87,7 +87,7 @@ class LogRow(NamedTuple):
     occurred_at: datetime
     source: str
     request_id: str | None
-    credential_id: UUID | None
+    credential_id: str | None
     content_hash: bytes
     shard: int
     cause: str | None
