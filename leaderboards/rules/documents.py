@@ -1,0 +1,132 @@
+"""Reading one object of a configuration document: every fault is noted, reading goes on.
+
+Each reader returns a usable value even where the document has none, so that one pass finds all
+faults; whoever reads must ask for ``faults`` before using anything.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any
+
+from phoenix_site.common.faults import Fault
+from phoenix_site.common.paths import as_number
+from phoenix_site.common.times import parse_rfc3339
+
+__all__ = ["Section", "plain_json", "plain_number"]
+
+
+class Section:
+    """One object of a document: typed readers by key. ``None`` counts as absent where allowed."""
+
+    def __init__(
+        self,
+        document: Any,
+        path: str,
+        faults: list[Fault],
+        *,
+        keys: Collection[str],
+        reserved: Collection[str] = (),
+    ) -> None:
+        self.path = path
+        self.faults = faults
+        self.is_object = isinstance(document, Mapping)
+        self._document: Mapping[str, Any] = document if self.is_object else {}
+        if not self.is_object:
+            self.faults.append(Fault(path, "must be an object"))
+        for key in self._document:
+            if key in reserved:
+                self.refuse(key, "not supported yet")
+            elif key not in keys:
+                self.refuse(key, _unknown_key(key, keys))
+
+    def refuse(self, key: str, message: str) -> None:
+        """Note a fault at ``key``."""
+        self.faults.append(Fault(f"{self.path}.{key}", message))
+
+    def has(self, key: str) -> bool:
+        """Whether ``key`` is there with a value other than ``null``."""
+        return self._document.get(key) is not None
+
+    def raw(self, key: str) -> Any:
+        """Return what stands at ``key``, ``None`` if nothing does."""
+        return self._document.get(key)
+
+    def section(
+        self, key: str, *, keys: Collection[str], reserved: Collection[str] = ()
+    ) -> "Section":
+        """Return the object at ``key``; an absent one reads like an empty one."""
+        document = self._document[key] if self.has(key) else {}
+        return Section(document, f"{self.path}.{key}", self.faults, keys=keys, reserved=reserved)
+
+    def require(self, key: str) -> bool:
+        """Whether ``key`` is there; note a fault if not."""
+        if self.is_object and not self.has(key):
+            self.refuse(key, "is required")
+        return self.has(key)
+
+    def choice(self, key: str, allowed: Collection[str], default: str) -> str:
+        """Return one of ``allowed``."""
+        value = self._document.get(key, default)
+        if not isinstance(value, str) or value not in allowed:
+            self.refuse(key, f"must be one of {', '.join(allowed)}")
+            return default
+        return value
+
+    def integer(self, key: str, default: int, *, low: int, high: int) -> int:
+        """Return a whole number from ``low`` to ``high``."""
+        value = self._document.get(key, default)
+        if type(value) is not int or not low <= value <= high:
+            self.refuse(key, f"must be a whole number from {low} to {high}")
+            return default
+        return value
+
+    def number(self, key: str) -> Decimal | None:
+        """Return an exact number, or ``None`` where there is none."""
+        if not self.has(key):
+            return None
+        value = as_number(self._document[key])
+        if value is None:
+            self.refuse(key, "must be a number")
+            return None
+        return Decimal(value)
+
+    def instant(self, key: str) -> datetime | None:
+        """Return a time in UTC, or ``None`` where there is none."""
+        if not self.has(key):
+            return None
+        try:
+            return parse_rfc3339(self._document[key])
+        except ValueError as exc:
+            self.refuse(key, str(exc))
+            return None
+
+
+def _unknown_key(key: str, keys: Collection[str]) -> str:
+    similar = get_close_matches(str(key), keys, n=1)
+    return f"is not a known key; did you mean {similar[0]}?" if similar else "is not a known key"
+
+
+def plain_number(value: Decimal) -> int | float:
+    """Return ``value`` as a number that every JSON library writes and reads back unchanged.
+
+    Raises: ``ValueError`` if it has more digits than that.
+    """
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    if Decimal(str(number)) != value:
+        raise ValueError("has a number with too many digits")
+    return number
+
+
+def plain_json(value: Any) -> Any:
+    """Return a deep copy of a JSON value without ``Decimal``. Raises: ``ValueError``."""
+    if isinstance(value, Decimal):
+        return plain_number(value)
+    if isinstance(value, Mapping):
+        return {key: plain_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(item) for item in value]
+    return value
