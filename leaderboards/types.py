@@ -167,39 +167,6 @@ class StandingsHeader:
     previous_hash: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ShownWindow:
-    """A window and its board as readers see them, with all that reading its standings needs.
-
-    ``ranking`` has the order of the version that scores the window, and what takes effect at once
-    (size and bounds) from the board's newest version.
-    """
-
-    id: UUID
-    board_id: UUID
-    tenant_id: str
-    leaderboard_id: str
-    name: str
-    key: str
-    starts_at: datetime
-    ends_at: datetime | None
-    # As readers see it: ``closing`` from the very end on.
-    state: WindowState
-    version_number: int
-    revision: int
-    generation: int
-    closed_at: datetime | None
-    hash: str
-    previous_hash: str
-    decimals: int
-    ranking: Ranking
-
-    @property
-    def is_history(self) -> bool:
-        """Whether the standings are those of a closed window, which nothing changes."""
-        return self.state == "closed"
-
-
 class RankedEntry(NamedTuple):
     """The three things that decide an order: scaled score, time reached, external id."""
 
@@ -236,6 +203,36 @@ class BoardView:
     size: int = 1000
     lowest: int = -MAX_SCALED_SCORE
     highest: int = MAX_SCALED_SCORE
+
+
+@dataclass(frozen=True, slots=True)
+class ShownWindow:
+    """A window and its board as readers see them, with all that reading its standings needs.
+
+    Satisfies ``WindowLike``. ``state`` is as readers see it: ``closing`` from the very end on.
+    """
+
+    id: UUID
+    board_id: UUID
+    tenant_id: str
+    leaderboard_id: str
+    name: str
+    key: str
+    starts_at: datetime
+    ends_at: datetime | None
+    state: WindowState
+    version_number: int
+    revision: int
+    closed_at: datetime | None
+    hash: str
+    previous_hash: str
+    decimals: int
+    view: BoardView
+
+    @property
+    def is_history(self) -> bool:
+        """Whether the standings are those of a closed window, which nothing changes."""
+        return self.state == "closed"
 
 
 @dataclass(frozen=True, slots=True)

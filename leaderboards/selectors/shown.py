@@ -15,7 +15,8 @@ from typing import Any, Final
 from django.db import connection
 
 from leaderboards.constants import BOARD_ID_PATTERN
-from leaderboards.types import Ranking, ShownWindow
+from leaderboards.rules.ranking import score_bounds
+from leaderboards.types import BoardView, Ranking, ShownWindow
 from phoenix_site.common import postgres
 from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.json import decode
@@ -26,8 +27,8 @@ KEPT_SECONDS: Final = 0.25
 _MAX_KEPT: Final = 10_000
 
 _COLUMNS: Final = """
-    w.id, w.key, w.starts_at, w.ends_at, w.state, w.version_number, w.revision, w.generation,
-    w.closed_at, w.hash, w.previous_hash
+    w.id, w.key, w.starts_at, w.ends_at, w.state, w.version_number, w.revision, w.closed_at,
+    w.hash, w.previous_hash
 """
 _CURRENT: Final = """
     w.board_id = b.id AND b.status = 'active' AND w.state <> 'void'
@@ -149,7 +150,7 @@ def _window(
     if row is None:
         raise nothing_here()
     board_id, name, newest_ranking, ranking, decimals, window_id, key, *facts = row
-    starts_at, ends_at, state, version_number, revision, generation, *closing = facts
+    starts_at, ends_at, state, version_number, revision, *closing = facts
     has_ended = ends_at is not None and ends_at <= now
     return ShownWindow(
         id=window_id,
@@ -163,22 +164,28 @@ def _window(
         state="closing" if state == "open" and has_ended else state,
         version_number=version_number,
         revision=revision,
-        generation=generation,
         closed_at=closing[0],
         hash=closing[1],
         previous_hash=closing[2],
         decimals=int(decimals),
-        ranking=_ranking(decode(ranking), decode(newest_ranking)),
+        view=_view(decode(ranking), decode(newest_ranking), int(decimals)),
     )
 
 
-def _ranking(of_window: dict[str, Any], newest: dict[str, Any]) -> Ranking:
-    return Ranking(
+def _view(of_window: dict[str, Any], newest: dict[str, Any], decimals: int) -> BoardView:
+    bounds = score_bounds(
+        Ranking(
+            min_score=_as_decimal(newest.get("min_score")),
+            max_score=_as_decimal(newest.get("max_score")),
+        ),
+        decimals,
+    )
+    return BoardView(
         method=of_window["method"],
         tie_policy=of_window["tie_policy"],
         size=newest["size"],
-        min_score=_as_decimal(newest.get("min_score")),
-        max_score=_as_decimal(newest.get("max_score")),
+        lowest=bounds.lowest,
+        highest=bounds.highest,
     )
 
 
