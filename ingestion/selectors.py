@@ -17,13 +17,14 @@ _EVENT_COLUMNS = """
 id, xid::text::bigint, shard, tenant_id, event_id, type, user_id, metadata::text, attrs::text,
 occurred_at, received_at, source, cause, depth
 """
-# The snapshot that bounds the rows is the one that this very statement sees.
+# The snapshot that bounds the rows is the one that this very statement sees. The order names the
+# table: plain xid would mean the converted column of the answer, which no index knows.
 _EVENTS_AFTER = f"""
-SELECT {_EVENT_COLUMNS} FROM ingestion_event
+SELECT {_EVENT_COLUMNS} FROM ingestion_event AS event
 WHERE shard = %s
-  AND (xid, id) > (%s::text::xid8, %s::bigint)
-  AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, id
+  AND (event.xid, event.id) > (%s::text::xid8, %s::bigint)
+  AND event.xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY event.xid, event.id
 LIMIT %s
 """  # noqa: S608 - only constants are put into the text
 _EVENTS_OF_PLAYER = f"""

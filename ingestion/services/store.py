@@ -76,7 +76,7 @@ def storing(rows: Sequence[LogRow]) -> Storing:
     inserted: set[tuple[str, str]] = set()
     stored: dict[tuple[str, str], bytes] = {}
     for _round in range(_MAX_ROUNDS):
-        inserted.update((yield _insert(list(waiting.values()))))  # type: ignore[arg-type]
+        inserted.update((yield _insert(list(waiting.values()))))
         waiting = {key: row for key, row in waiting.items() if key not in inserted}
         if waiting:
             for tenant_id, event_id, content_hash in (yield _read_hashes(list(waiting))):
