@@ -63,7 +63,12 @@ def ops_urlpatterns() -> list[Any]:
     """Return the admin and, in a sandbox, the demo page at ``/``."""
     from django.contrib import admin
 
-    patterns: list[Any] = [path("admin/", admin.site.urls)]
+    from phoenix_site.admin import dashboard_data
+
+    patterns: list[Any] = [
+        path("admin/dashboard.json", dashboard_data, name="dashboard-data"),
+        path("admin/", admin.site.urls),
+    ]
     if settings.PHOENIX_ENV == "sandbox":
         patterns.append(path("", include("phoenix_site.demo")))
     else:
