@@ -194,7 +194,7 @@ DATABASE_URL = env_str("DATABASE_URL", "postgresql:///phoenix")
 DATABASES = {"default": _database(DATABASE_URL)}
 if env_bool("PHOENIX_DB_POOL", default=False):
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 10, "timeout": 5}
-elif "celery" in Path(sys.argv[0]).name:
+elif "celery" in Path(sys.argv[0]).parts[-2:]:  # Its script, or "python -m celery".
     DATABASES["default"]["CONN_MAX_AGE"] = None
 
 # --- Redis or Valkey ---------------------------------------------------------------------------

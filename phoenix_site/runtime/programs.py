@@ -82,7 +82,7 @@ def web(*, count: int, listener: int, environment: Mapping[str, str]) -> list[Pr
         Program(
             name=f"web-{number}",
             command=command,
-            environment=environment,
+            environment={"PHOENIX_DB_POOL": "1", **environment},
             stop_seconds=2 * WEB_GRACE_SECONDS,
             pass_fds=(listener,),
         )
