@@ -82,9 +82,13 @@ class ConflictError(DomainError):
 
 
 class MethodError(DomainError):
-    """The path does not take this method."""
+    """The path does not take this method; ``allowed`` are those that it takes."""
 
     code = "METHOD"
+
+    def __init__(self, message: str, *, allowed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.headers = {"Allow": ", ".join(allowed)} if allowed else {}
 
 
 class NotAcceptableError(DomainError):
