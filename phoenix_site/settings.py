@@ -164,6 +164,8 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False
 OTP_TOTP_ISSUER = "Phoenix"
+# Failed credentials per minute and pair of address and credential; above it they answer 429.
+PHOENIX_AUTH_FAILURES_PER_MINUTE = env_int("PHOENIX_AUTH_FAILURES_PER_MINUTE", 100, minimum=1)
 
 # --- PostgreSQL --------------------------------------------------------------------------------
 

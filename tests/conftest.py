@@ -8,7 +8,9 @@ from django.contrib.auth.models import AbstractUser
 from pytest_django.fixtures import Settings
 
 from phoenix_site.common.redis import get_redis
+from tenants import tokens
 from tenants.models import Membership, Tenant
+from tenants.services import authentication, limits, snapshots, usage
 
 ANA, BEN, CLEO = "ana", "ben", "cleo"
 
@@ -17,6 +19,16 @@ ANA, BEN, CLEO = "ana", "ben", "cleo"
 def _empty_redis() -> None:
     """Start every test without keys; each test process has a Valkey of its own."""
     get_redis().flushdb()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_memory() -> None:
+    """Start every test without what the process remembers of tenants, tokens and limits."""
+    snapshots.forget_now()
+    authentication.forget_tokens()
+    limits.forget_leases()
+    usage.forget_uses()
+    tokens.forget_keys()
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ class Tenant(TimestampedModel):
         primary_key=True,
         max_length=63,
         validators=[RegexValidator(TENANT_ID_PATTERN, "Use 2 to 63 of a-z, 0-9 and -.")],
-        help_text="Chosen once and shown in every path and token. Small letters, digits and dashes.",
+        help_text="Chosen once, shown in every path and token. Small letters, digits and dashes.",
     )
     operator_code = models.CharField(
         max_length=63,

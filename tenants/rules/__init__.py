@@ -1,0 +1,1 @@
+"""Authentication and limits as pure functions over facts and snapshots."""
