@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from leaderboards.constants import MAX_SCALED_SCORE
@@ -327,3 +327,62 @@ class Totals:
     moment: Moment
     total: int
     total_players: int
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A page of a list, and how many items the whole list has."""
+
+    items: list[T]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBoard:
+    """An active board in the list that players see; ``window`` is the current one, if any."""
+
+    leaderboard_id: str
+    name: str
+    description: str
+    timeframe: Mapping[str, Any]
+    window: ShownWindow | None
+    total_players: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedWindow:
+    """A window in the list of its board, and how many players are ranked in it."""
+
+    window: ShownWindow
+    total_players: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSnapshot:
+    """A snapshot in the list of its board."""
+
+    taken_at: datetime
+    window_key: str
+    is_final: bool
+    entry_count: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSnapshot:
+    """A snapshot and its window; a final one has every ranked player, an interim one the first.
+
+    ``entry_count`` is how many standings it holds, ``total_players`` how many were ranked then;
+    ``standings`` are those of an interim one.
+    """
+
+    window: ShownWindow
+    taken_at: datetime
+    is_final: bool
+    entry_count: int
+    total_players: int
+    hash: str
+    standings: tuple[Standing, ...]

@@ -30,11 +30,11 @@ _COLUMNS: Final = """
     w.id, w.key, w.starts_at, w.ends_at, w.state, w.version_number, w.revision, w.closed_at,
     w.hash, w.previous_hash
 """
-_CURRENT: Final = """
+CURRENT_WINDOW: Final = """
     w.board_id = b.id AND b.status = 'active' AND w.state <> 'void'
         AND w.starts_at <= %(now)s AND (w.ends_at IS NULL OR w.ends_at > %(now)s)
 """
-_CHOICE_CURRENT: Final = f"SELECT w.* FROM leaderboards_window w WHERE {_CURRENT}"  # noqa: S608 - constants
+_CHOICE_CURRENT: Final = f"SELECT w.* FROM leaderboards_window w WHERE {CURRENT_WINDOW}"  # noqa: S608 - constants
 _CHOICE_BY_KEY: Final = """
     SELECT w.* FROM leaderboards_window w WHERE w.board_id = b.id AND w.key = %(key)s
 """
@@ -43,16 +43,19 @@ _CHOICE_LEFT_OUT: Final = f"""
     SELECT * FROM (
         SELECT w.*, CASE WHEN EXISTS (
             SELECT 1 FROM leaderboards_entry e WHERE e.window_id = w.id) THEN 1 ELSE 3 END AS choice
-        FROM leaderboards_window w WHERE {_CURRENT}
+        FROM leaderboards_window w WHERE {CURRENT_WINDOW}
         UNION ALL (
             SELECT w.*, 2 AS choice FROM leaderboards_window w
             WHERE w.board_id = b.id AND b.status = 'active' AND w.state = 'closed'
             ORDER BY w.starts_at DESC LIMIT 1)
     ) choices ORDER BY choice LIMIT 1
 """  # noqa: S608 - the parts are constants of this module
-_STATEMENT: Final = f"""
-SELECT b.id, b.name, (b.config -> 'ranking')::text, (v.document -> 'config' -> 'ranking')::text,
+SHOWN_COLUMNS: Final = f"""
+    b.id, b.name, (b.config -> 'ranking')::text, (v.document -> 'config' -> 'ranking')::text,
     v.document -> 'config' -> 'scoring' ->> 'decimals', {_COLUMNS}
+"""
+_STATEMENT: Final = f"""
+SELECT {SHOWN_COLUMNS}
 FROM leaderboards_leaderboard b
 CROSS JOIN LATERAL ({{choice}}) w
 JOIN leaderboards_boardversion v ON v.board_id = b.id AND v.version = w.version_number
@@ -106,7 +109,7 @@ def get_shown(
     statement, parameters = _question(tenant_id, leaderboard_id, window_key, now)
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return _window(tenant_id, leaderboard_id, cursor.fetchone(), now)
+        return _one(tenant_id, leaderboard_id, cursor.fetchone(), now)
 
 
 async def aget_shown(
@@ -120,7 +123,7 @@ async def aget_shown(
     statement, parameters = _question(tenant_id, leaderboard_id, window_key, now)
     async with postgres.connection() as conn:
         cursor = await conn.execute(statement, parameters)
-        window = _window(tenant_id, leaderboard_id, await cursor.fetchone(), now)
+        window = _one(tenant_id, leaderboard_id, await cursor.fetchone(), now)
     _kept.keep(place, window)
     return window
 
@@ -133,9 +136,7 @@ def forget_shown() -> None:
 def _question(
     tenant_id: str, leaderboard_id: str, window_key: str | None, now: datetime
 ) -> tuple[str, dict[str, Any]]:
-    # Whatever text a path holds: what cannot be an id is not sent to the database.
-    if not _is_board_id(leaderboard_id):
-        raise nothing_here()
+    check_board_id(leaderboard_id)
     names: dict[str, Any] = {"tenant_id": tenant_id, "leaderboard_id": leaderboard_id, "now": now}
     if window_key is None:
         return SHOWN_LEFT_OUT, names
@@ -144,11 +145,18 @@ def _question(
     return SHOWN_BY_KEY, names | {"key": window_key}
 
 
-def _window(
+def _one(
     tenant_id: str, leaderboard_id: str, row: Sequence[Any] | None, now: datetime
 ) -> ShownWindow:
     if row is None:
         raise nothing_here()
+    return shown_window(tenant_id, leaderboard_id, row, now=now)
+
+
+def shown_window(
+    tenant_id: str, leaderboard_id: str, row: Sequence[Any], *, now: datetime
+) -> ShownWindow:
+    """Return the window of a row of ``SHOWN_COLUMNS``."""
     board_id, name, newest_ranking, ranking, decimals, window_id, key, *facts = row
     starts_at, ends_at, state, version_number, revision, *closing = facts
     has_ended = ends_at is not None and ends_at <= now
@@ -191,6 +199,15 @@ def _view(of_window: dict[str, Any], newest: dict[str, Any], decimals: int) -> B
 
 def _as_decimal(number: int | Decimal | None) -> Decimal | None:
     return None if number is None else Decimal(number)
+
+
+def check_board_id(leaderboard_id: str) -> None:
+    """Refuse whatever text a path holds that cannot be an id, before a database sees it.
+
+    Raises: ``NotFoundError``.
+    """
+    if not _is_board_id(leaderboard_id):
+        raise nothing_here()
 
 
 def nothing_here() -> NotFoundError:
