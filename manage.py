@@ -11,7 +11,7 @@ from phoenix_site.runtime.exceptions import StartError
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "phoenix_site.settings")
     try:
-        environment.find_servers()
+        environment.find_servers(command="".join(sys.argv[1:2]))
     except StartError as exc:
         sys.stderr.write(f"{exc}\n")
         sys.exit(exc.exit_code)

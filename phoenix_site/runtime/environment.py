@@ -27,10 +27,11 @@ def given_urls(environment: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
-def find_servers() -> None:
-    """Lead this process to the private servers of a running Phoenix, unless it is told others.
+def find_servers(command: str) -> None:
+    """Lead ``command`` to the private servers of a running Phoenix, unless it is told others.
 
     Called before Django reads its settings. Raises: ``UsageError`` as ``given_urls`` does.
     """
-    if not given_urls(os.environ):
+    is_starting = command == "phoenix"  # Servers that answer now would be a killed one's last.
+    if not given_urls(os.environ) and not is_starting:
         os.environ.update(servers.running_environment(places.data_dir()) or {})

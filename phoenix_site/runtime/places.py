@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -51,7 +52,7 @@ def choose(data: Path, account: Account | None) -> Places:
     make_own_folder(data, account)
     home = data
     if account is not None and not _can_enter(data, account):
-        ROOT_DATA_DIR.mkdir(mode=0o711, parents=True, exist_ok=True)
+        _make_passage(ROOT_DATA_DIR)
         home = ROOT_DATA_DIR / digest(data)
         make_own_folder(home, account)
     return Places(
@@ -69,6 +70,25 @@ def make_server_folder(folder: Path, account: Account | None) -> None:
     if account is not None:
         os.chown(folder, account.uid, account.gid)
     folder.chmod(0o700)
+
+
+def claim_server_folder(folder: Path, account: Account | None) -> None:
+    """Give what an earlier start by another user left in ``folder`` to the present servers.
+
+    Raises: ``StartError`` when only root could do that.
+    """
+    if not folder.exists():
+        return
+    owner = os.geteuid() if account is None else account.uid
+    if folder.lstat().st_uid == owner:
+        return
+    if account is None:
+        raise StartError(
+            f"{folder} belongs to another user: start Phoenix as that user, "
+            "or set PHOENIX_DATA_DIR to another folder."
+        )
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
 def write_private(path: Path, content: str) -> None:
@@ -92,6 +112,12 @@ def make_own_folder(folder: Path, account: Account | None) -> None:
         raise StartError(f"Cannot use {folder} as data folder: {exc.strerror}.") from exc
 
 
+def _make_passage(folder: Path) -> None:
+    """Make a folder of root's that servers may pass through, whatever the umask is."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711)
+
+
 def _can_enter(folder: Path, account: Account) -> bool:
     return processes.run(["/bin/sh", "-c", 'cd "$0"', folder], account=account).returncode == 0
 
@@ -111,6 +137,8 @@ def _socket_folders(data: Path, home: Path) -> Iterator[Path]:
     yield home / "run"
     name = f"phoenix-{digest(data)}"
     if os.geteuid() == 0:
+        with contextlib.suppress(OSError):
+            _make_passage(ROOT_SOCKET_DIR)
         yield ROOT_SOCKET_DIR / digest(data)
     elif os.environ.get("XDG_RUNTIME_DIR"):
         yield Path(os.environ["XDG_RUNTIME_DIR"]) / name

@@ -99,7 +99,8 @@ class PostgresServer(Server):
             )
         # The server trusts a process id in these files, and ids are given out again after a
         # crash. Nothing runs here: the folder is locked and leftovers have ended.
-        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        if processes.can_find_pids():
+            (self.folder / "postmaster.pid").unlink(missing_ok=True)
         for socket_file in self.places.sockets.glob(".s.PGSQL.*"):
             socket_file.unlink(missing_ok=True)
 

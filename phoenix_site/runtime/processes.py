@@ -15,6 +15,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 POLL_SECONDS = 0.02
+PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
     return True
 
 
+def can_find_pids() -> bool:
+    """Tell whether this system shows what runs."""
+    return (PROC / "self" / "comm").exists()
+
+
 def find_pids(*, names: Iterable[str], marker: str) -> list[int]:
     """Return the processes called one of ``names`` whose command line holds ``marker``.
 
@@ -135,7 +141,7 @@ def find_pids(*, names: Iterable[str], marker: str) -> list[int]:
     wanted = {name[:15] for name in names}  # The kernel keeps 15 characters of a process's name.
     return [
         int(folder.name)
-        for folder in Path("/proc").glob("[0-9]*")
+        for folder in PROC.glob("[0-9]*")
         if _is_called(folder, wanted) and marker in _command_line(folder)
     ]
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from phoenix_site.runtime import processes
 from phoenix_site.runtime.exceptions import StartError
-from phoenix_site.runtime.places import Places
+from phoenix_site.runtime.places import Places, claim_server_folder
 
 START_ATTEMPTS = 3
 START_SECONDS = 120
@@ -71,6 +71,7 @@ class Server(ABC):
     def launch(self, output: int | None = None) -> subprocess.Popen[bytes]:
         """Clear leftovers and start the process, whose messages go to ``output`` or to a file."""
         self.end_leftovers()
+        claim_server_folder(self.folder, self.places.account)
         self.prepare()
         self._was_ready = False
         if output is None:

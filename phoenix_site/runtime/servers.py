@@ -131,7 +131,10 @@ def lock_folder(folder: Path) -> IO[str]:
     """
     # Opened for appending: while another process holds the lock, its id in there stays readable.
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    lock = os.fdopen(os.open(folder / LOCK_FILE, flags, mode=0o600), "r+", encoding="utf-8")
+    try:
+        lock = os.fdopen(os.open(folder / LOCK_FILE, flags, mode=0o600), "r+", encoding="utf-8")
+    except PermissionError as exc:
+        raise StartError(f"{folder} belongs to another user.") from exc
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:

@@ -349,6 +349,17 @@ def test_an_ordinary_user_needs_no_rights(data_dir: Path) -> None:
     assert list(own.iterdir()) == []
 
 
+@pytest.mark.skipif(not is_root, reason="only root may give files to another user")
+def test_root_takes_over_what_an_ordinary_user_started(data_dir: Path) -> None:
+    with PrivateServers(data_dir) as first:
+        execute(first.postgres.url, "CREATE TABLE kept AS SELECT 1 AS value")
+    for path in (data_dir, *data_dir.rglob("*")):
+        os.chown(path, 65534, 65534)
+
+    with PrivateServers(data_dir) as second:
+        assert execute(second.postgres.url, "SELECT value FROM kept") == [(1,)]
+
+
 def test_running_servers_are_found_and_stopped_ones_are_not(data_dir: Path) -> None:
     with PrivateServers(data_dir) as running:
         assert servers.running_environment(data_dir) == running.environment
