@@ -86,11 +86,17 @@ def refusal(error: DomainError) -> HttpResponse:
     return error_response(error, current_request_id(), headers={"Cache-Control": "no-store"})
 
 
-def method_refused(method: str | None, methods: tuple[str, ...] = READ_METHODS) -> HttpResponse:
-    """Return the answer to a method that the path does not take."""
-    response = refusal(MethodError(f'Method "{method}" not allowed.'))
-    response.headers["Allow"] = ", ".join(methods)
+def dressed(response: HttpResponse, headers: dict[str, str]) -> HttpResponse:
+    """Return ``response`` with ``headers``; what the answer says itself goes first."""
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
     return response
+
+
+def check_method(request: HttpRequest, methods: tuple[str, ...] = READ_METHODS) -> None:
+    """Refuse a method that the path does not take. Raises: ``MethodError``."""
+    if request.method not in methods:
+        raise MethodError(f'Method "{request.method}" not allowed.', allowed=methods)
 
 
 def _has_match(sent: str | None, tag: str) -> bool:

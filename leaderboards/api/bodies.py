@@ -472,3 +472,8 @@ def _window_body(listed: ListedWindow) -> WindowBody:
 
 def _time(value: datetime | None) -> str | None:
     return None if value is None else format_utc(value)
+
+
+def as_of(window: ShownWindow, now: datetime) -> datetime:
+    """Return the instant that the standings show: now, or when the window was closed."""
+    return window.closed_at if window.is_history and window.closed_at else now

@@ -7,7 +7,7 @@ import pytest
 from django.test import RequestFactory
 
 from leaderboards.api import answers
-from phoenix_site.common.exceptions import NotAllowedError, NotFoundError
+from phoenix_site.common.exceptions import MethodError, NotAllowedError, NotFoundError
 from phoenix_site.common.json import decode
 
 NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)
@@ -110,9 +110,13 @@ def test_no_cache_keeps_a_refusal() -> None:
     assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "no-store")
 
 
-def test_a_refused_method_says_which_are_taken() -> None:
-    answer = answers.method_refused("POST")
+def test_a_method_that_is_not_taken_is_refused_with_those_that_are() -> None:
+    with pytest.raises(MethodError) as refusal:
+        answers.check_method(RequestFactory().post("/v1/leaderboards/xp"))
 
-    assert answer.status_code == 405
-    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
-    assert decode(answer.content)["code"] == "METHOD"
+    assert refusal.value.headers == {"Allow": "GET, HEAD, OPTIONS"}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_reading_methods_are_taken(method: str) -> None:
+    answers.check_method(RequestFactory().generic(method, "/v1/leaderboards/xp"))

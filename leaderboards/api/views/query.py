@@ -1,0 +1,207 @@
+"""The query gateway: every read of a player, and tickets for live connections.
+
+The hot reads have a second entrance in ``leaderboards.api.fast``.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from leaderboards.api import admission, answers, bodies, questions
+from leaderboards.api.admission import Reader
+from leaderboards.selectors import history, standings
+from leaderboards.selectors.shown import nothing_here
+from leaderboards.types import PlayerStanding, ShownWindow
+from phoenix_site.common.drf import GatewayView
+from phoenix_site.common.exceptions import InvalidInputError
+
+
+class QueryView(GatewayView):
+    """Base of the query gateway's views: admits players, answers pages of any origin."""
+
+    methods: ClassVar[tuple[str, ...]] = answers.READ_METHODS
+    reader: Reader
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Admit the player; a preflight comes before there is a credential."""
+        self.format_kwarg = None
+        if request.method == "OPTIONS":
+            return
+        self.reader = admission.admit(request, now=timezone.now())
+        answers.check_method(request, self.methods)
+
+    def options(  # type: ignore[override]  # DRF's own returns its kind of response
+        self, request: Request, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Answer a preflight."""
+        return answers.preflight(request, self.methods)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Word a refusal as the other entrance does."""
+        response = super().handle_exception(exc)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Dress every answer, also a refusal."""
+        headers = answers.origin_headers(request)
+        reader = getattr(self, "reader", None)
+        if reader is not None:
+            headers |= reader.limit_headers
+        final = super().finalize_response(request, response, *args, **kwargs)
+        return answers.dressed(final, headers)
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Leave out what DRF adds to every answer."""
+        return {}
+
+
+class BoardsView(QueryView):
+    def get(self, request: Request) -> HttpResponse:
+        page = questions.read_page(request.GET)
+        boards = history.active_boards(
+            self.reader.tenant_id, limit=page.limit, offset=page.offset, now=self.reader.now
+        )
+        body = bodies.boards_body(boards, now=self.reader.now)
+        return answers.content_answer(request, body)
+
+
+class TopView(QueryView):
+    def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
+        question = questions.read_page(request.GET)
+        window = admission.find_window(self.reader, leaderboard_id, question.window_key)
+        page = standings.top(window, window.view, limit=question.limit, offset=question.offset)
+        body = bodies.top_body(window, page, limit=question.limit)
+        as_of = bodies.as_of(window, self.reader.now)
+        return answers.content_answer(request, body, as_of=as_of)
+
+
+class NeighborhoodView(QueryView):
+    def get(self, request: Request, leaderboard_id: str, user_id: str) -> HttpResponse:
+        question = questions.read_neighborhood(request.GET)
+        admission.check_player_id(user_id)
+        window = admission.find_window(self.reader, leaderboard_id, question.window_key)
+        found = standings.neighborhood(window, window.view, user_id, limit=question.limit)
+        if found is None:
+            raise nothing_here()
+        body = bodies.neighborhood_body(window, found, limit=question.limit)
+        as_of = bodies.as_of(window, self.reader.now)
+        return answers.content_answer(request, body, as_of=as_of)
+
+
+class PlayerView(QueryView):
+    """One player's standing, as ``build`` shows it."""
+
+    build: ClassVar[Callable[[ShownWindow, PlayerStanding], Any]]
+
+    def get(self, request: Request, leaderboard_id: str, user_id: str) -> HttpResponse:
+        window_key = questions.read_window_key(request.GET)
+        admission.check_player_id(user_id)
+        window = admission.find_window(self.reader, leaderboard_id, window_key)
+        player = standings.standing_of(window, window.view, user_id)
+        if player is None:
+            raise nothing_here()
+        return answers.content_answer(request, type(self).build(window, player))
+
+
+class RankView(PlayerView):
+    build = bodies.rank_body
+
+
+class ScoreView(PlayerView):
+    build = bodies.score_body
+
+
+class PercentileView(PlayerView):
+    build = bodies.percentile_body
+
+
+class RankForScoreView(QueryView):
+    def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
+        window_key = questions.read_window_key(request.GET)
+        window = admission.find_window(self.reader, leaderboard_id, window_key)
+        score = questions.read_score(request.GET, decimals=window.decimals)
+        answer = standings.rank_for_score(window, window.view, score, user_id=self.reader.user_id)
+        return answers.content_answer(request, bodies.score_rank_body(window, score, answer))
+
+
+class GroupView(QueryView):
+    def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
+        user_ids = questions.read_user_ids(request.GET)
+        window_key = questions.read_window_key(request.GET)
+        window = admission.find_window(self.reader, leaderboard_id, window_key)
+        group = standings.standings_of_users(window, window.view, user_ids)
+        return answers.content_answer(request, bodies.group_body(window, group))
+
+
+class WindowsView(QueryView):
+    def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
+        page = questions.read_page(request.GET)
+        windows = history.windows_of(
+            self.reader.tenant_id,
+            leaderboard_id,
+            limit=page.limit,
+            offset=page.offset,
+            now=self.reader.now,
+        )
+        return answers.content_answer(request, bodies.windows_body(leaderboard_id, windows))
+
+
+class SnapshotsView(QueryView):
+    def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
+        period = questions.read_period(request.GET)
+        snapshots = history.snapshots_of(
+            self.reader.tenant_id,
+            leaderboard_id,
+            since=period.since,
+            until=period.until,
+            limit=period.limit,
+        )
+        return answers.content_answer(request, bodies.snapshots_body(snapshots))
+
+
+class SnapshotView(QueryView):
+    def get(self, request: Request, leaderboard_id: str, snapshot_time: str) -> HttpResponse:
+        page = questions.read_page(request.GET)
+        taken_at = questions.read_snapshot_time(snapshot_time)
+        snapshot = history.get_snapshot(
+            self.reader.tenant_id, leaderboard_id, taken_at, now=self.reader.now
+        )
+        found = history.snapshot_page(snapshot, limit=page.limit, offset=page.offset)
+        body = bodies.snapshot_top_body(snapshot, found, limit=page.limit, offset=page.offset)
+        return answers.content_answer(request, body, as_of=taken_at)
+
+
+class SnapshotPlayerView(QueryView):
+    def get(
+        self, request: Request, leaderboard_id: str, snapshot_time: str, user_id: str
+    ) -> HttpResponse:
+        taken_at = questions.read_snapshot_time(snapshot_time)
+        admission.check_player_id(user_id)
+        snapshot = history.get_snapshot(
+            self.reader.tenant_id, leaderboard_id, taken_at, now=self.reader.now
+        )
+        player = history.find_in_snapshot(snapshot, user_id)
+        if player is None:
+            raise nothing_here()
+        body = bodies.snapshot_rank_body(snapshot, player)
+        return answers.content_answer(request, body)
+
+
+class SocketView(QueryView):
+    """A plain request to the address of the WebSocket."""
+
+    def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
+        raise InvalidInputError("Open this address as a WebSocket.")
+
+
+class StreamView(QueryView):
+    """Server-sent events are refused until they exist."""
+
+    def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
+        raise InvalidInputError("Server-sent events are not supported yet; use the WebSocket.")
