@@ -24,3 +24,6 @@ MAX_SNAPSHOT_SECONDS: Final = 86_400
 DEFAULT_SNAPSHOT_SECONDS: Final = 3600
 MAX_SNAPSHOT_TOP: Final = 1000
 DEFAULT_SNAPSHOT_TOP: Final = 100
+
+# Entries that go into the rank index at once: more would keep others waiting for too long.
+INDEX_STEP: Final = 1000

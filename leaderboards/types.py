@@ -386,3 +386,36 @@ class ShownSnapshot:
     total_players: int
     hash: str
     standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedWindow:
+    """What the rank index of a window is made for; of another generation or order it is void."""
+
+    id: UUID
+    generation: int
+    method: Method
+    tie_policy: TiePolicy
+
+
+class IndexEntry(NamedTuple):
+    """An entry as the rank index files it; a named tuple because batches make thousands."""
+
+    external_id: str
+    reached_at: datetime
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardChanges:
+    """The entries of a window that one batch of ``shard`` wrote, in the order of their versions.
+
+    Versions ``before + 1`` to ``after`` are steps of ``INDEX_STEP`` entries each: so much goes into
+    the index at once, and every step is a state with a number of its own.
+    """
+
+    window: IndexedWindow
+    shard: int
+    before: int
+    after: int
+    entries: list[IndexEntry]

@@ -1,8 +1,7 @@
--- ARGV: layout, generation, shard, version before, version after, {player, stamp, score}…
+-- ARGV: layout, generation, shard, version before, version after, packed {player, stamp, score, …}.
 -- Answers: applied, missing, ahead or behind.  Scores are absolute, so repeating is harmless.
 local layout, generation, shard = ARGV[1], ARGV[2], 'shard:' .. ARGV[3]
 local before, after = tonumber(ARGV[4]), tonumber(ARGV[5])
-local FIRST = 6
 
 if not is_whole(layout) or redis.call('HGET', META, 'generation') ~= generation then
   return 'missing'
@@ -15,12 +14,13 @@ elseif version ~= before then
 end
 
 local is_dense = string.sub(layout, -6) == '.dense'
-local names, members, players, scores = {}, {}, {}, {}
-for i = FIRST, #ARGV, 3 do
-  local player, stamp, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+local changes = cmsgpack.unpack(ARGV[6])
+local names, members, stamps, scores = {}, {}, {}, {}
+for i = 1, #changes, 3 do
+  local player, stamp, score = changes[i], changes[i + 1], changes[i + 2]
   names[#names + 1] = player
-  players[#players + 1] = player
-  players[#players + 1] = stamp
+  stamps[#stamps + 1] = player
+  stamps[#stamps + 1] = stamp
   members[#members + 1] = score
   members[#members + 1] = stamp .. player
   scores[#scores + 1] = score
@@ -28,17 +28,16 @@ for i = FIRST, #ARGV, 3 do
 end
 
 if #names > 0 then
-  local stamps = redis.call('HMGET', PLAYERS, unpack(names))
-  local old_members, moved = {}, {}
-  for i, player in ipairs(names) do
-    if stamps[i] then
-      old_members[#old_members + 1] = stamps[i] .. player
-      if stamps[i] ~= players[2 * i] then
-        moved[#moved + 1] = stamps[i] .. player
+  local old_members, moved, old_scores = {}, {}, {}
+  for i, old_stamp in ipairs(redis.call('HMGET', PLAYERS, unpack(names))) do
+    if old_stamp then
+      local old_member = old_stamp .. names[i]
+      old_members[#old_members + 1] = old_member
+      if old_stamp ~= stamps[2 * i] then
+        moved[#moved + 1] = old_member
       end
     end
   end
-  local old_scores = {}
   if is_dense and #old_members > 0 then
     old_scores = redis.call('ZMSCORE', ENTRIES, unpack(old_members))
   end
@@ -46,7 +45,7 @@ if #names > 0 then
     redis.call('ZREM', ENTRIES, unpack(moved))
   end
   redis.call('ZADD', ENTRIES, unpack(members))
-  redis.call('HSET', PLAYERS, unpack(players))
+  redis.call('HSET', PLAYERS, unpack(stamps))
   if is_dense then
     redis.call('ZADD', SCORES, unpack(scores))
     for _, score in ipairs(old_scores) do

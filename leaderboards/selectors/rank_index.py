@@ -23,7 +23,18 @@ from leaderboards.types import BoardView, Method, Moment, TiePolicy
 from phoenix_site.common.logging import get_logger
 from phoenix_site.common.redis import RedisError, get_async_redis, get_redis, key
 
-__all__ = ["Reply", "Versions", "aread", "index_keys", "index_layout", "load_script", "read"]
+__all__ = [
+    "Reply",
+    "Versions",
+    "aread",
+    "index_bounds",
+    "index_key",
+    "index_keys",
+    "index_layout",
+    "load_script",
+    "parse_reply",
+    "read",
+]
 
 log = get_logger(__name__)
 
@@ -102,7 +113,7 @@ def read(window_id: UUID, view: BoardView, question: str, args: Iterable[Any]) -
     except (RedisError, OSError) as exc:
         log.warning("index.unread", window=window_id.hex, error=type(exc).__name__)
         return None
-    return _reply(packed)
+    return parse_reply(packed)
 
 
 async def aread(
@@ -121,7 +132,7 @@ async def aread(
     except (RedisError, OSError) as exc:
         log.warning("index.unread", window=window_id.hex, error=type(exc).__name__)
         return None
-    return _reply(packed)
+    return parse_reply(packed)
 
 
 def _arguments(view: BoardView, args: Iterable[Any]) -> Sequence[Any]:
@@ -129,7 +140,8 @@ def _arguments(view: BoardView, args: Iterable[Any]) -> Sequence[Any]:
     return index_layout(view.method, view.tie_policy), low, high, view.tie_policy, *args
 
 
-def _reply(packed: bytes | None) -> Reply | None:
+def parse_reply(packed: bytes | None) -> Reply | None:
+    """Return what a script packed, ``None`` if it found no whole index."""
     if packed is None:
         return None
     # Packed into one value by the script: reading a thousand single ones takes ten times as long.
