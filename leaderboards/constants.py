@@ -27,3 +27,11 @@ DEFAULT_SNAPSHOT_TOP: Final = 100
 
 # Entries that go into the rank index at once: more would keep others waiting for too long.
 INDEX_STEP: Final = 1000
+
+# Compiled configs that a process keeps, the ones used last.
+MAX_KEPT_CONFIGS: Final = 10_000
+# The sweep opens a window this long before it starts, so that its readers never find none.
+OPEN_AHEAD_SECONDS: Final = 10
+# How many windows one sweep hands to the closing task, and one task run closes of one board.
+MAX_WINDOWS_PER_SWEEP: Final = 200
+MAX_WINDOWS_PER_CLOSING: Final = 50
