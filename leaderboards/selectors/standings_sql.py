@@ -78,6 +78,12 @@ FROM header h LEFT JOIN placed p
     ON p.place > %(offset)s AND p.place <= least(%(offset)s + %(limit)s, h.total)
 ORDER BY p.place
 """  # noqa: S608
+# Those who tie with the page's first entry may stand before the page, too.
+_RANK_IN_PAGE: Final = _RANK.format(
+    place="%(offset)s + place",
+    shared="CASE shared WHEN 1 THEN better + 1 ELSE %(offset)s + shared END",
+    dense="better_scores + dense",
+)
 # Only the page is sorted whole: what stands before it is counted.
 _TOP: Final = f"""
 WITH page AS (
@@ -96,12 +102,7 @@ WITH page AS (
         rank() OVER (ORDER BY key) AS shared, dense_rank() OVER (ORDER BY key) AS dense
     FROM page
 ), p AS (
-    SELECT placed.*, {
-    _RANK.format(
-        place="%(offset)s + place", shared="better + shared", dense="better_scores + dense"
-    )
-} AS rank
-    FROM placed CROSS JOIN counts
+    SELECT placed.*, {_RANK_IN_PAGE} AS rank FROM placed CROSS JOIN counts
 )
 SELECT {_PAGE_COLUMNS} FROM header h LEFT JOIN p ON true ORDER BY p.place
 """  # noqa: S608
