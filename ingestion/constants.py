@@ -33,6 +33,8 @@ RETRY_AFTER_SECONDS = 2
 BATCH_SIZE = 2000
 PURGE_BATCH_SIZE = 2000
 PURGE_BATCHES_PER_RUN = 50
+# Clocks differ a little: an event is gone only when every process already refuses it as too old.
+PURGE_MARGIN_SECONDS = 3600
 READY_PROBE_SECONDS = 2.0
 # A transaction shows up among the running ones a moment after its clock was read.
 FREEZE_MARGIN_MILLISECONDS = 250

@@ -1,3 +1,5 @@
+import json
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.postgres.functions import TransactionNow
@@ -23,6 +25,13 @@ class TransactionIdField(models.Field[int, int]):
     def get_prep_value(self, value: Any) -> Any:
         # Numbers have no cast to xid8; a text literal does.
         return str(value) if isinstance(value, int) else value
+
+
+class ExactDecoder(json.JSONDecoder):
+    """Read JSON without turning a fraction into a binary float."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"parse_float": Decimal})
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -65,8 +74,8 @@ class Event(models.Model):
     request_id = models.TextField(null=True, editable=False)  # noqa: DJ001 - internal events
     cause = models.TextField(null=True, editable=False)  # noqa: DJ001 - most have none
     content_hash = models.BinaryField(editable=False)
-    metadata = models.JSONField(db_default={})
-    attrs = models.JSONField(db_default={})
+    metadata = models.JSONField(db_default={}, decoder=ExactDecoder)
+    attrs = models.JSONField(db_default={}, decoder=ExactDecoder)
 
     objects = EventQuerySet.as_manager()
 

@@ -1,16 +1,22 @@
 """Reads of the event log: single events, pages, and how far its consumers are."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
+from django.utils.module_loading import import_string
 from psycopg.rows import args_row
 
 from ingestion.constants import N_SHARDS
-from ingestion.types import ShardLag, Source, StoredEvent
+from ingestion.models import Event, EventQuerySet
+from ingestion.types import EventFilter, EventPage, ShardLag, Source, StoredEvent
+from phoenix_site.common.exceptions import Detail, InvalidInputError, NotFoundError
 from phoenix_site.common.json import decode
 
 _EVENT_COLUMNS = """
@@ -70,6 +76,7 @@ CROSS JOIN LATERAL (
 ORDER BY named.consumer, every.shard
 """
 LAG_BOUND = 100_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _stored_event(
@@ -143,6 +150,91 @@ def events_by_row_id_across_tenants(ids: Iterable[int]) -> dict[int, StoredEvent
     return {event.id: event for event in _read_events(_EVENTS_BY_ROW_ID, (list(ids),))}
 
 
+def find_event(tenant_id: str, event_id: str) -> StoredEvent | None:
+    """Return the tenant's event of that id, or ``None``. Queries: 1."""
+    row = _columns(Event.objects.for_tenant(tenant_id).filter(event_id=event_id)).first()
+    return None if row is None else StoredEvent(*row)
+
+
+def get_event(tenant_id: str, event_id: str) -> StoredEvent:
+    """Return the tenant's event of that id. Raises: ``NotFoundError``. Queries: 1."""
+    event = find_event(tenant_id, event_id)
+    if event is None:
+        raise NotFoundError("There is no such event.")
+    return event
+
+
+def newest_events(
+    tenant_id: str, wanted: EventFilter, *, limit: int, after: str | None = None
+) -> EventPage:
+    """Return a page of the tenant's events, newest first by the time received.
+
+    ``after`` is the ``next`` of the page before. Raises: ``InvalidInputError`` for another text.
+    Queries: 1.
+    """
+    events = Event.objects.for_tenant(tenant_id).filter(_matching(wanted))
+    if after is not None:
+        events = events.filter(_older_than(after))
+    rows = list(_columns(events.order_by("-received_at", "-id"))[: limit + 1])
+    page = [StoredEvent(*row) for row in rows[:limit]]
+    return EventPage(page, _mark(page[-1]) if len(rows) > limit else None)
+
+
+def _columns(events: EventQuerySet) -> Any:
+    return events.values_list(
+        *("id", "xid", "shard", "tenant_id", "event_id", "type", "user_id", "metadata", "attrs"),
+        *("occurred_at", "received_at", "source", "cause", "depth"),
+    )
+
+
+def _matching(wanted: EventFilter) -> Q:
+    bounds = {
+        "user_id": wanted.user_id,
+        "type": wanted.type,
+        "source": wanted.source,
+        "occurred_at__gte": wanted.occurred_from,
+        "occurred_at__lt": wanted.occurred_to,
+        "received_at__gte": wanted.received_from,
+        "received_at__lt": wanted.received_to,
+    }
+    return Q(**{name: value for name, value in bounds.items() if value is not None})
+
+
+def _mark(event: StoredEvent) -> str:
+    microseconds = (event.received_at - _EPOCH) // timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(f"{microseconds}.{event.id}".encode()).decode().rstrip("=")
+
+
+def _older_than(mark: str) -> Q:
+    try:
+        text = base64.urlsafe_b64decode(mark + "=" * (-len(mark) % 4)).decode("ascii")
+        microseconds, _, id_ = text.partition(".")
+        received_at = _EPOCH + timedelta(microseconds=int(microseconds))
+        older = Q(received_at__lt=received_at) | Q(id__lt=int(id_))
+    except (binascii.Error, ValueError, OverflowError) as exc:
+        message = "is not the next of an earlier answer"
+        raise InvalidInputError(
+            f"after {message}", details=[Detail("after", message, "bad_value")]
+        ) from exc
+    # The first bound is what the index can use.
+    return Q(received_at__lte=received_at) & older
+
+
+def effects_of(event: StoredEvent) -> list[dict[str, Any]]:
+    """Return what each consumer made of the event, in its own words, with its name."""
+    return [
+        {"consumer": consumer, **effect}
+        for consumer, entry in settings.PHOENIX_EVENT_CONSUMERS.items()
+        if "effects" in entry
+        for effect in _effects_function(entry["effects"])(event.tenant_id, event)
+    ]
+
+
+def _effects_function(path: str) -> Callable[[str, StoredEvent], list[dict[str, Any]]]:
+    function: Callable[[str, StoredEvent], list[dict[str, Any]]] = import_string(path)
+    return function
+
+
 def has_passed(consumer: str, barrier: int) -> bool:
     """Return whether ``consumer`` has processed every event below the transaction id ``barrier``.
 
@@ -154,10 +246,10 @@ def has_passed(consumer: str, barrier: int) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def consumer_lag() -> list[ShardLag]:
-    """Return the lag of every consumer in every shard; counts end at ``LAG_BOUND``. Queries: 1."""
+def consumer_lag(*, bound: int = LAG_BOUND) -> list[ShardLag]:
+    """Return the lag of every consumer in every shard; counting ends at ``bound``. Queries: 1."""
     consumers = sorted(settings.PHOENIX_EVENT_CONSUMERS)
-    parameters: dict[str, Any] = {"consumers": consumers, "shards": N_SHARDS, "bound": LAG_BOUND}
+    parameters: dict[str, Any] = {"consumers": consumers, "shards": N_SHARDS, "bound": bound}
     with connection.cursor() as cursor:
         cursor.execute(_LAG, parameters)
         return [ShardLag(*row) for row in cursor.fetchall()]

@@ -9,6 +9,7 @@ from phoenix_site.common.exceptions import Detail, DomainError
 
 Source = Literal["api", "import", "internal"]
 StoreStatus = Literal["accepted", "duplicate", "conflict"]
+ReadyStatus = Literal["ready", "degraded", "not_ready"]
 StoreOutcome = StoreStatus | DomainError
 
 
@@ -157,6 +158,25 @@ class NormalizedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Intake:
+    """The events of one request after their checks, in the order sent.
+
+    ``rows`` are those to store: one for each item of ``checked`` without faults.
+    """
+
+    checked: list[CheckedEvent]
+    rows: list[LogRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemVerdict:
+    """What became of one event of a request; ``outcome`` is ``None`` when its checks failed."""
+
+    checked: CheckedEvent
+    outcome: StoreOutcome | None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Events of one shard after the consumer's cursor, in commit-safe order, cursor locked.
 
@@ -200,26 +220,8 @@ class ShardLag:
 class EventPage:
     """Events newest first, and the opaque place where the next page begins."""
 
-    events: list["EventRecord"]
+    events: list[StoredEvent]
     next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class EventRecord:
-    """A stored event as the read API and the admin show it."""
-
-    id: int
-    tenant_id: str
-    event_id: str
-    type: str
-    user_id: str | None
-    metadata: Mapping[str, Any]
-    attrs: Mapping[str, Any]
-    occurred_at: datetime
-    received_at: datetime
-    source: str
-    request_id: str | None
-    cause: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +250,9 @@ class PurgeReport:
 class Readiness:
     """Whether this process may get traffic; the texts are those of the ``/ready`` answer."""
 
-    status: Literal["ready", "degraded", "not_ready"]
+    status: ReadyStatus
     database: str
     message_queue: str
-    reason: str = ""
-    last_worker_heartbeat: datetime | None = None
-    largest_consumer_lag: int | None = None
+    is_draining: bool
+    last_worker_heartbeat: datetime | None
+    largest_lag_seconds: float | None

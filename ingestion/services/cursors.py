@@ -7,14 +7,18 @@ id, row id): whatever commits later lies behind every position that a cursor cou
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 
 from ingestion import selectors
 from ingestion.constants import BATCH_SIZE, FREEZE_MARGIN_MILLISECONDS
 from ingestion.exceptions import CursorMovedError
-from ingestion.services import quarantine as quarantines
 from ingestion.types import Batch, Refusal
+from phoenix_site.common.ids import uuid7
+from phoenix_site.common.logging import get_logger
+
+log = get_logger(__name__)
 
 _TRY_LOCK = """
 SELECT last_xid::text::bigint, last_id FROM ingestion_cursor
@@ -30,6 +34,17 @@ UPDATE ingestion_cursor
 SET last_xid = %s::text::xid8, last_id = %s, processed_count = processed_count + %s,
     updated_at = now()
 WHERE consumer = %s AND shard = %s AND last_xid = %s::text::xid8 AND last_id = %s
+"""
+_SET_ASIDE = """
+INSERT INTO ingestion_quarantineentry
+  (id, tenant_id, event_id, consumer, code, message, state, tries, resolved_by, reason)
+SELECT id, tenant_id, event_id, %s, code, message, 'open', 1, '', ''
+FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::text[])
+  AS refused (id, tenant_id, event_id, code, message)
+ON CONFLICT (tenant_id, consumer, event_id) DO UPDATE
+SET code = excluded.code, message = excluded.message, state = 'open', resolved_at = NULL,
+    resolved_by = '', reason = '', tries = ingestion_quarantineentry.tries + 1,
+    last_failed_at = now()
 """
 # Names of Phoenix's own connections begin alike; a person's session must not hold a window open.
 _MAY_STILL_WRITE = """
@@ -101,7 +116,28 @@ def advance_cursor(batch: Batch, *, quarantine: Sequence[Refusal] = ()) -> None:
         )
         if cursor.rowcount != 1:
             raise CursorMovedError(f"The cursor of {batch.consumer} in {batch.shard} has moved.")
-    quarantines.quarantine_events(batch.consumer, quarantine)
+    if quarantine:
+        _set_aside(batch.consumer, quarantine)
+
+
+def _set_aside(consumer: str, refusals: Sequence[Refusal]) -> None:
+    columns: list[list[Any]] = [
+        [uuid7() for _ in refusals],
+        [refusal.event.tenant_id for refusal in refusals],
+        [refusal.event.id for refusal in refusals],
+        [refusal.code for refusal in refusals],
+        [refusal.message for refusal in refusals],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_SET_ASIDE, [consumer, *columns])
+    for refusal in refusals:
+        log.warning(
+            "event.quarantined",
+            consumer=consumer,
+            tenant_id=refusal.event.tenant_id,
+            event_id=refusal.event.event_id,
+            code=refusal.code,
+        )
 
 
 def freeze_barrier(deadline: datetime) -> int | None:
