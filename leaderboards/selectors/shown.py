@@ -51,19 +51,25 @@ _CHOICE_LEFT_OUT: Final = f"""
     ) choices ORDER BY choice LIMIT 1
 """  # noqa: S608 - the parts are constants of this module
 SHOWN_COLUMNS: Final = f"""
-    b.id, b.name, (b.config -> 'ranking')::text, (v.document -> 'config' -> 'ranking')::text,
-    v.document -> 'config' -> 'scoring' ->> 'decimals', {_COLUMNS}
+    b.id, b.name, coalesce(b.config -> 'ranking', '{{}}')::text,
+    coalesce(v.document -> 'config' -> 'ranking', '{{}}')::text,
+    coalesce(v.document -> 'config' -> 'scoring' ->> 'decimals', '0'), {_COLUMNS}
 """
-_STATEMENT: Final = f"""
+
+
+def _statement(choice: str) -> str:
+    return f"""
 SELECT {SHOWN_COLUMNS}
 FROM leaderboards_leaderboard b
-CROSS JOIN LATERAL ({{choice}}) w
+CROSS JOIN LATERAL ({choice}) w
 JOIN leaderboards_boardversion v ON v.board_id = b.id AND v.version = w.version_number
 WHERE b.tenant_id = %(tenant_id)s AND b.leaderboard_id = %(leaderboard_id)s
 """  # noqa: S608 - as above
-SHOWN_CURRENT: Final = _STATEMENT.format(choice=_CHOICE_CURRENT)
-SHOWN_BY_KEY: Final = _STATEMENT.format(choice=_CHOICE_BY_KEY)
-SHOWN_LEFT_OUT: Final = _STATEMENT.format(choice=_CHOICE_LEFT_OUT)
+
+
+SHOWN_CURRENT: Final = _statement(_CHOICE_CURRENT)
+SHOWN_BY_KEY: Final = _statement(_CHOICE_BY_KEY)
+SHOWN_LEFT_OUT: Final = _statement(_CHOICE_LEFT_OUT)
 
 _is_board_id = re.compile(BOARD_ID_PATTERN.removesuffix("$")).fullmatch
 
@@ -188,10 +194,11 @@ def _view(of_window: dict[str, Any], newest: dict[str, Any], decimals: int) -> B
         ),
         decimals,
     )
+    defaults = Ranking()
     return BoardView(
-        method=of_window["method"],
-        tie_policy=of_window["tie_policy"],
-        size=newest["size"],
+        method=of_window.get("method", defaults.method),
+        tie_policy=of_window.get("tie_policy", defaults.tie_policy),
+        size=newest.get("size", defaults.size),
         lowest=bounds.lowest,
         highest=bounds.highest,
     )

@@ -1,0 +1,50 @@
+"""The real ASGI application, asked from synchronous tests; with the fast entrance or without."""
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from phoenix_site.common.handler import AsgiApp
+from phoenix_site.common.postgres import close_pool
+from phoenix_site.common.redis import get_async_redis
+
+
+class Door:
+    """A client of the application on an event loop of its own, which ends with the test."""
+
+    def __init__(self, application: AsgiApp) -> None:
+        transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)  # type: ignore[arg-type]
+        self._loop = asyncio.new_event_loop()
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://testserver")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._loop.run_until_complete(self._close())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    def ask(
+        self, method: str, path: str, *, token: str | None = None, **more: Any
+    ) -> httpx.Response:
+        """Send a request; ``token`` goes into the ``Authorization`` header."""
+        headers = dict(more.pop("headers", {}))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return self._loop.run_until_complete(
+            self._client.request(method, path, headers=headers, **more)
+        )
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        """Send a GET request."""
+        return self.ask("GET", path, **more)
+
+    async def _close(self) -> None:
+        await self._client.aclose()
+        await close_pool()
+        await get_async_redis().aclose()
