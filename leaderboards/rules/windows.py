@@ -8,6 +8,7 @@ that a boundary once fixed stays, is the services' business.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -55,8 +56,8 @@ def window_at(timeframe: Timeframe, instant: datetime) -> WindowSpan | None:
     if timeframe.type == "all_time":
         return WindowSpan(ALL_TIME_STARTS_AT, None, "all_time")
     if timeframe.type == "custom":
-        span = _custom_span(timeframe)
-        return span if span.starts_at <= instant < _end_of(span) else None
+        starts_at, ends_at = _custom_dates(timeframe)
+        return _custom_window(starts_at, ends_at) if starts_at <= instant < ends_at else None
     boundaries = _boundaries_of(timeframe)
     instant = instant.astimezone(UTC)
     starts_at = boundaries.latest(instant)
@@ -74,7 +75,8 @@ def next_window(timeframe: Timeframe, after: datetime) -> WindowSpan | None:
     if timeframe.type == "all_time":
         return WindowSpan(after, None, "all_time")
     if timeframe.type == "custom":
-        return _rest_of_custom(timeframe, after)
+        starts_at, ends_at = _custom_dates(timeframe)
+        return _custom_window(max(starts_at, after), ends_at) if after < ends_at else None
     boundaries = _boundaries_of(timeframe)
     ends_at = boundaries.next_after(after)
     if boundaries.latest(after) != after:
@@ -86,14 +88,13 @@ def next_window(timeframe: Timeframe, after: datetime) -> WindowSpan | None:
 def upcoming(timeframe: Timeframe, instant: datetime, count: int) -> list[WindowSpan]:
     """Return up to ``count`` windows that end after ``instant``, the current one first."""
     if timeframe.type == "custom":
-        span = _custom_span(timeframe)
-        return [span][:count] if instant < _end_of(span) else []
+        starts_at, ends_at = _custom_dates(timeframe)
+        return [_custom_window(starts_at, ends_at)][:count] if instant < ends_at else []
     spans: list[WindowSpan] = []
-    span_or_none = window_at(timeframe, instant)
-    while span_or_none is not None and len(spans) < count:
-        spans.append(span_or_none)
-        ends_at = span_or_none.ends_at
-        span_or_none = None if ends_at is None else next_window(timeframe, ends_at)
+    span = window_at(timeframe, instant)
+    while span is not None and len(spans) < count:
+        spans.append(span)
+        span = None if span.ends_at is None else next_window(timeframe, span.ends_at)
     return spans
 
 
@@ -140,20 +141,20 @@ def is_window_key(text: str) -> bool:
     return True
 
 
-class _Boundaries:
+class _Boundaries(ABC):
     """The instants at which windows of one timeframe begin, and how their keys read."""
 
     def __init__(self, zone: ZoneInfo, key_format: str) -> None:
         self.zone = zone
         self._key_format = key_format
 
+    @abstractmethod
     def latest(self, instant: datetime) -> datetime:
         """Return the latest boundary that is not after ``instant``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def next_after(self, instant: datetime) -> datetime:
         """Return the first boundary after ``instant``."""
-        raise NotImplementedError
 
     def base_key(self, starts_at: datetime) -> str:
         """Return the key of a window that starts then, before any number."""
@@ -280,28 +281,15 @@ def _with_number(base: str, number: int) -> str:
     return base if number == 1 else f"{base}~{number}"
 
 
-def _custom_span(timeframe: Timeframe) -> WindowSpan:
+def _custom_dates(timeframe: Timeframe) -> tuple[datetime, datetime]:
     if timeframe.start_at is None or timeframe.end_at is None:
         raise ValueError("a custom timeframe has start_at and end_at")
-    return _custom_window(timeframe.start_at, timeframe.end_at)
-
-
-def _rest_of_custom(timeframe: Timeframe, after: datetime) -> WindowSpan | None:
-    whole = _custom_span(timeframe)
-    ends_at = _end_of(whole)
-    return _custom_window(max(whole.starts_at, after), ends_at) if after < ends_at else None
+    return timeframe.start_at.astimezone(UTC), timeframe.end_at.astimezone(UTC)
 
 
 def _custom_window(starts_at: datetime, ends_at: datetime) -> WindowSpan:
-    starts_at, ends_at = starts_at.astimezone(UTC), ends_at.astimezone(UTC)
     key = f"custom_{starts_at:%Y%m%dT%H%M%SZ}_{ends_at:%Y%m%dT%H%M%SZ}"
     return WindowSpan(starts_at, ends_at, key)
-
-
-def _end_of(span: WindowSpan) -> datetime:
-    if span.ends_at is None:
-        raise ValueError(f"{span.key} never ends")
-    return span.ends_at
 
 
 def _check_custom_key(base: str) -> None:

@@ -105,6 +105,7 @@ def compile_expression(text: str) -> Expression:
 
 _SPACE: Final = " \t\r\n"
 _match_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").match
+_match_name_or_digits = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+").match
 _match_digits = re.compile(r"[0-9]+").match
 _match_number = re.compile(r"[0-9]+(?:\.[0-9]+)?").match
 _match_quoted = re.compile(r'"([^"]*)"').match
@@ -164,12 +165,12 @@ class _Parser:
 
     def _parse_named(self, name: str) -> Evaluator:
         start = self._position
-        if name not in ("attrs", "actor") and name not in _FUNCTIONS:
-            raise ExpressionError(f"unknown name {name!r}; {_PATH_HINT}", start)
         self._position += len(name)
-        if name in _FUNCTIONS:
+        if name in ("attrs", "actor"):
+            return self._parse_path(name, start)
+        if name == "round" or name in _FUNCTIONS:
             return self._parse_call(name)
-        return self._parse_path(name, start)
+        raise ExpressionError(f"unknown name {name!r}; {_PATH_HINT}", start)
 
     def _parse_number(self, text: str) -> Evaluator:
         if len(text.replace(".", "")) > MAX_DIGITS:
@@ -201,18 +202,17 @@ class _Parser:
         self._position += 1
         self._peek()
         if opening == ".":
-            match = _match_name(self._text, self._position) or _match_digits(
-                self._text, self._position
-            )
-        else:
-            match = _match_quoted(self._text, self._position)
+            return self._take(_match_name_or_digits).group()
+        name = self._take(_match_quoted).group(1)
+        self._expect("]")
+        return name
+
+    def _take(self, match_at: Callable[[str, int], re.Match[str] | None]) -> re.Match[str]:
+        match = match_at(self._text, self._position)
         if match is None:
             raise self._unexpected()
         self._position = match.end()
-        if opening == ".":
-            return match.group()
-        self._expect("]")
-        return match.group(1)
+        return match
 
     def _parse_call(self, name: str) -> Evaluator:
         if self._peek() != "(":
@@ -372,5 +372,4 @@ _FUNCTIONS: Final[dict[str, Callable[[list[Evaluator]], Evaluator]]] = {
     "abs": _absolute,
     "floor": _floor,
     "ceil": _ceiling,
-    "round": lambda arguments: _rounding(arguments[0], 0),
 }

@@ -183,6 +183,8 @@ def test_a_result_beyond_every_exponent_is_out_of_range() -> None:
         ("attrs.²", 6),
         ("²", 0),
         ("actor.user_id", 0),
+        ("actor", 5),
+        ("actor + 1", 6),
         ("actor.metadata", 0),
         ("type", 0),
         ("score", 0),

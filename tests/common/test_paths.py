@@ -1,4 +1,5 @@
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -48,6 +49,13 @@ def test_a_path_reads_keys_and_list_elements(text: str, value: Any) -> None:
     assert compile_reader(parse_path(text))(ROOT) == value
 
 
+def test_any_mapping_is_an_object() -> None:
+    root = MappingProxyType({"attrs": MappingProxyType({"a": MappingProxyType({"b": 1})})})
+
+    assert compile_reader(("attrs", "a", "b"))(root) == 1
+    assert compile_reader(("attrs", "b"))(root) is ABSENT
+
+
 @pytest.mark.parametrize(
     "text",
     ["", ".", "attrs.", ".attrs", "attrs..a", "a b", '["a"]', 'attrs.["a"]', "attrs[0]", 'a["b', 5],
@@ -68,7 +76,7 @@ def test_equal_paths_have_one_spelling() -> None:
     assert format_path(parse_path('attrs["score"].0["a b"]')) == 'attrs.score.0["a b"]'
 
 
-quoted = st.text(st.characters(blacklist_characters='"', blacklist_categories=("Cs",)), max_size=8)
+quoted = st.text(st.characters(exclude_characters='"', codec="utf-8"), max_size=8)
 
 
 @given(st.lists(quoted, max_size=6))

@@ -77,7 +77,7 @@ def test_scores_of_fifteen_digits_that_differ_by_one_have_different_ranks() -> N
 methods = st.sampled_from(get_args(Method))
 tie_policies = st.sampled_from(get_args(TiePolicy))
 external_ids = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="/"),
+    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/"),
     min_size=1,
     max_size=4,
 )

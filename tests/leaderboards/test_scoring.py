@@ -416,7 +416,7 @@ def test_a_state_continues_after_any_pause(aggregation: Aggregation, hits: list[
     for hit in hits:
         outcome = apply(
             compile_board(replace(board.config)),
-            None if state is None else EntryState(*tuple(state)),
+            None if state is None else EntryState(**state._asdict()),
             hit.points,
             occurred_at=hit.occurred_at,
             position=hit.position,
