@@ -3,10 +3,15 @@
 The cast: Ana and Ben play at tenant A, Cleo at tenant B, Ops is staff of A only.
 """
 
+from collections.abc import AsyncIterator
+
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AbstractUser
+from django.db import connections
 from pytest_django.fixtures import Settings
 
+from phoenix_site.common import postgres
 from phoenix_site.common.redis import get_redis
 from tenants import tokens
 from tenants.models import Membership, Tenant
@@ -35,6 +40,15 @@ def _fresh_memory() -> None:
 def _quick_passwords(settings: Settings) -> None:
     """Hash passwords cheaply: their strength is Django's to test."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+async def async_database(transactional_db: None) -> AsyncIterator[None]:
+    """Let a test on an event loop use the database, and leave no connection of it behind."""
+    yield
+    await postgres.close_pool()
+    # What sync_to_async ran had a connection of its own thread.
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture

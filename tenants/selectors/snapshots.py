@@ -144,16 +144,18 @@ def _staff_scopes(permissions: set[str]) -> frozenset[str]:
     return frozenset(s for s in ADMIN_SCOPES if SCOPE_PERMISSIONS[s] in permissions)
 
 
-def _fetch(statement: str, parameter: object) -> Rows:
+def _fetch(statement: str, parameter: str | UUID) -> Rows:
     with connection.cursor() as cursor:
         cursor.execute(statement, [parameter])
-        return cursor.fetchall()
+        rows: Rows = cursor.fetchall()
+        return rows
 
 
-async def _afetch(statement: str, parameter: object) -> Rows:
+async def _afetch(statement: str, parameter: str | UUID) -> Rows:
     async with postgres.connection() as conn:
         cursor = await conn.execute(statement, [parameter])
-        return await cursor.fetchall()
+        rows: Rows = await cursor.fetchall()
+        return rows
 
 
 def _tenant(rows: Rows) -> TenantSnapshot | None:

@@ -50,7 +50,7 @@ def caller_actor(caller: Caller, *, address: str | None = None) -> Actor:
     """Return the actor behind an authenticated request to the admin gateway."""
     kind = caller.kind if caller.kind in ("staff", "admin_jwt") else "api_key"
     name = f"{caller.label} ({caller.user_id})" if caller.user_id else caller.label
-    return Actor(kind, caller.actor_id, name, address)  # type: ignore[arg-type]
+    return Actor(kind, caller.actor_id, name, address)
 
 
 def staff_actor(user: Any, *, address: str | None = None) -> Actor:

@@ -154,7 +154,7 @@ async def atake_all(*takes: Take) -> LimitVerdict:
     finally:
         for ask, lease in zip(asks, leases, strict=True):
             lease.is_asking = lease.is_asking and not ask.is_asking
-    return _verdict(asks, answer)
+    return _verdict(asks, answer, held=[lease.tokens for lease in leases])
 
 
 def enforce(verdict: LimitVerdict) -> dict[str, str]:
@@ -221,32 +221,25 @@ async def _arun_script(asks: Sequence[_Ask]) -> list[Any]:
     return list(answer)
 
 
-def _verdict(asks: Sequence[_Ask], answer: Sequence[Any]) -> LimitVerdict:
-    """Return the first bucket's verdict, or that of the first bucket that has too little."""
+def _verdict(
+    asks: Sequence[_Ask], answer: Sequence[Any], *, held: Sequence[int] = ()
+) -> LimitVerdict:
+    """Return the first bucket's verdict, or that of the first bucket that has too little.
+
+    ``held`` are the tokens that this process has in blocks; they are remaining ones, too.
+    """
     is_allowed, now = int(answer[0]) == 1, float(answer[1])
-    verdicts = [
-        _bucket_verdict(ask, float(answer[3 + 2 * place]), now=now, is_allowed=is_allowed)
-        for place, ask in enumerate(asks)
-    ]
-    if is_allowed:
-        return verdicts[0]
-    return next(
-        verdict
-        for verdict, ask, place in zip(verdicts, asks, range(len(asks)), strict=True)
-        if float(answer[3 + 2 * place]) < ask.take.cost
-    )
-
-
-def _bucket_verdict(ask: _Ask, tokens: float, *, now: float, is_allowed: bool) -> LimitVerdict:
-    retry_after = (
-        0 if is_allowed else buckets.seconds_until(ask.take.cost, tokens=tokens, limit=ask.limit)
-    )
+    left = [float(answer[3 + 2 * place]) for place in range(len(asks))]
+    short = (place for place, ask in enumerate(asks) if left[place] < ask.take.cost)
+    place = 0 if is_allowed else next(short, 0)
+    ask, tokens = asks[place], left[place]
+    wait = buckets.seconds_until(ask.take.cost, tokens=tokens, limit=ask.limit)
     return LimitVerdict(
         allowed=is_allowed,
         limit=ask.limit,
-        remaining=int(tokens),
+        remaining=int(tokens) + (held[place] if held else 0),
         reset_at=buckets.reset_second(now, tokens=tokens, limit=ask.limit),
-        retry_after=retry_after,
+        retry_after=0 if is_allowed else wait,
     )
 
 

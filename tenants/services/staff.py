@@ -11,7 +11,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django_otp import match_token, user_has_device
 from rest_framework_simplejwt.exceptions import TokenError
@@ -23,7 +22,13 @@ from tenants.constants import ACCESS_LIFETIME
 from tenants.exceptions import AccessDeniedError, CredentialRefusedError, SecondFactorNeededError
 from tenants.selectors.snapshots import family_of, password_mark
 from tenants.services import audit, signing_keys, snapshots
-from tenants.tokens import STAFF, StaffAccessToken, StaffRefreshToken
+from tenants.tokens import (
+    STAFF,
+    StaffAccessToken,
+    StaffRefreshToken,
+    read_staff_access,
+    read_staff_refresh,
+)
 from tenants.types import Actor, Caller, StaffSnapshot, StaffTokens
 
 log = get_logger(__name__)
@@ -102,7 +107,7 @@ def revoke_family(family: str, *, now: datetime, actor: Actor, reason: str) -> i
 def authenticate_token(value: str) -> Caller:
     """Return the staff member behind an access token. Raises: ``CredentialRefusedError``."""
     try:
-        token = StaffAccessToken(value)
+        token = read_staff_access(value)
     except TokenError as exc:
         raise CredentialRefusedError("The staff token is not valid or has expired.") from exc
     snapshot = _snapshot_for(token)
@@ -147,7 +152,7 @@ def purge_ended_tokens(*, now: datetime) -> int:
     return OutstandingToken.objects.filter(expires_at__lte=now).delete()[0]
 
 
-def _make_pair(user: AbstractBaseUser, *, family: str) -> StaffTokens:
+def _make_pair(user: Any, *, family: str) -> StaffTokens:
     refresh, access = StaffRefreshToken(), StaffAccessToken()
     refresh["jti"] = f"{family}.{uuid7().hex}"
     for token in (refresh, access):
@@ -166,7 +171,7 @@ def _make_pair(user: AbstractBaseUser, *, family: str) -> StaffTokens:
 
 def _read_refresh(value: str) -> StaffRefreshToken:
     try:
-        return StaffRefreshToken(value)
+        return read_staff_refresh(value)
     except TokenError as exc:
         raise CredentialRefusedError("The refresh token is not valid or has expired.") from exc
 
