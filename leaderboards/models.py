@@ -5,7 +5,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from leaderboards.constants import BOARD_ID_PATTERN, RESERVED_BOARD_IDS
-from phoenix_site.common.models import ExactJSONField, TimestampedModel, UuidModel
+from phoenix_site.common.models import TimestampedModel, UuidModel
 from tenants.models import Tenant
 
 
@@ -29,7 +29,7 @@ class Leaderboard(UuidModel, TimestampedModel):
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
     version = models.PositiveIntegerField(default=1)
     reward_config_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - the contract's null
-    config = ExactJSONField()
+    config = models.JSONField()
     # When the clock asks for the board's next window; null when it never will again.
     next_window_at = models.DateTimeField(null=True, editable=False)
 
@@ -82,7 +82,7 @@ class BoardVersion(models.Model):
     )
     version = models.PositiveIntegerField()
     # The whole object as answered: name, description, reward_config_id and config.
-    document = ExactJSONField()
+    document = models.JSONField()
     effect = models.CharField(max_length=11, choices=Effect.choices, default=Effect.AT_ONCE)
     author = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField()
@@ -131,7 +131,8 @@ class Window(UuidModel):
         Leaderboard, on_delete=models.PROTECT, related_name="windows", db_index=False
     )
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
-    key = models.CharField(max_length=64)
+    # Ordered byte for byte, so that keys of one period lie together.
+    key = models.CharField(max_length=64, db_collation="C")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
     # ends_at + grace_seconds; later a window may be frozen. Null when it never closes.

@@ -3,7 +3,6 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import phoenix_site.common.ids
-import phoenix_site.common.models
 from django.db import migrations, models
 
 # Board versions, status changes and frozen standings are what was: nobody changes them, not even
@@ -89,7 +88,7 @@ class Migration(migrations.Migration):
                 ('status', models.CharField(choices=[('active', 'Active'), ('inactive', 'Inactive'), ('archived', 'Archived')], default='active', max_length=8)),
                 ('version', models.PositiveIntegerField(default=1)),
                 ('reward_config_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('config', phoenix_site.common.models.ExactJSONField()),
+                ('config', models.JSONField()),
                 ('next_window_at', models.DateTimeField(editable=False, null=True)),
                 ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
@@ -99,7 +98,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField()),
-                ('document', phoenix_site.common.models.ExactJSONField()),
+                ('document', models.JSONField()),
                 ('effect', models.CharField(choices=[('at_once', 'At once'), ('next_window', 'With the next window'), ('recompute', 'At once, the open window recomputed')], default='at_once', max_length=11)),
                 ('author', models.CharField(blank=True, default='', max_length=255)),
                 ('created_at', models.DateTimeField()),
@@ -120,7 +119,7 @@ class Migration(migrations.Migration):
             name='Window',
             fields=[
                 ('id', models.UUIDField(default=phoenix_site.common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('key', models.CharField(max_length=64)),
+                ('key', models.CharField(db_collation='C', max_length=64)),
                 ('starts_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField(null=True)),
                 ('due_at', models.DateTimeField(null=True)),
