@@ -354,3 +354,34 @@ class LateEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_id} late for {self.window_id}"
+
+
+class RefusedEvent(models.Model):
+    """An event that should have counted in a window and could not; its reason is in quarantine.
+
+    Other windows are not concerned. Replaying counts it here and nowhere twice; recomputing the
+    window leaves it out where it stands in the log and adds those counted later at the end.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    window = models.ForeignKey(
+        Window, on_delete=models.CASCADE, related_name="refused_events", db_index=False
+    )
+    # The event's row in the log; it lives as long as the quarantine entry needs it.
+    event_row = models.BigIntegerField()
+    user_id = models.CharField(max_length=128)
+    code = models.CharField(max_length=32)
+    counted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            # Repeating a batch adds nothing; also what recomputing a window leaves out.
+            models.UniqueConstraint(fields=["window", "event_row"], name="refused_event_once"),
+        ]
+        indexes = [
+            # A replay: where did this event not count?
+            models.Index(fields=["event_row"], name="refused_event_by_row"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_row} refused in {self.window_id}"
