@@ -163,6 +163,12 @@ AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False
+# Sign-ins are in the audit log; a second log would keep more of a person than it needs to.
+AXES_DISABLE_ACCESS_LOG = True
+# Further tries while locked out neither prolong the lock nor add to its row.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_CLIENT_IP_CALLABLE = "phoenix_site.common.requests.login_address"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp"]
 OTP_TOTP_ISSUER = "Phoenix"
 # Failed credentials per minute and pair of address and credential; above it they answer 429.
 PHOENIX_AUTH_FAILURES_PER_MINUTE = env_int("PHOENIX_AUTH_FAILURES_PER_MINUTE", 100, minimum=1)

@@ -162,12 +162,12 @@ class PlayerAccessToken(Token):
 
 def read_staff_access(value: str) -> StaffAccessToken:
     """Return a verified staff access token. Raises: simplejwt's ``TokenError``."""
-    return StaffAccessToken(value)  # type: ignore[arg-type] - simplejwt names the text a token
+    return StaffAccessToken(value)  # type: ignore[arg-type]  # simplejwt names the text a token
 
 
 def read_staff_refresh(value: str) -> StaffRefreshToken:
     """Return a verified staff refresh token. Raises: simplejwt's ``TokenError``."""
-    return StaffRefreshToken(value)  # type: ignore[arg-type] - simplejwt names the text a token
+    return StaffRefreshToken(value)  # type: ignore[arg-type]  # simplejwt names the text a token
 
 
 def forget_keys() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions as drf_errors
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -37,6 +38,16 @@ class GatewayView(APIView):
     parser_classes = [JSONParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = JsonOnly
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        """Add the headers that a throttle left for the answer, such as ``X-RateLimit-…``."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        left: dict[str, str] = getattr(request, "answer_headers", {})
+        for name, value in left.items():
+            response.headers.setdefault(name, value)
+        return response
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:

@@ -70,6 +70,14 @@ def client_address(peer: str, forwarded_for: str | None) -> str:
     return peer
 
 
+def login_address(request: HttpRequest) -> str | None:
+    """Return the client's address for the lockout of logins, or nothing when it is not one."""
+    address = client_address(
+        request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR")
+    )
+    return address if in_networks(address, ("0.0.0.0/0", "::/0")) else None
+
+
 def in_networks(address: str, networks: Iterable[str]) -> bool:
     """Return whether ``address`` lies in one of the CIDR ``networks``."""
     try:

@@ -25,7 +25,9 @@ from tenants.models import IdempotencyRecord
 from tenants.types import IdempotencyScope, StoredAnswer
 
 _MAX_KEY_LENGTH = 255
+_MAX_PATH_LENGTH = 512
 _FIRST_ERROR_OF_OURS = 500
+_TOO_MANY_REQUESTS = 429
 
 # Takes the key, also over from a record that is over or whose request was lost; returns nothing
 # when somebody else holds it.
@@ -81,11 +83,12 @@ def begin_request(
 def finish_request(
     record: IdempotencyRecord, *, status: int, headers: Mapping[str, str], body: bytes
 ) -> None:
-    """Keep the answer; one of our own faults is not kept, so that the caller may try again.
+    """Keep the answer; a fault of our own or "too many" is not kept, so that it can be tried again.
 
     Repeats: conditional on the record's id, so a request that lost its key changes nothing.
     """
-    if status >= _FIRST_ERROR_OF_OURS or len(body) > MAX_STORED_ANSWER_BYTES:
+    is_passing = status >= _FIRST_ERROR_OF_OURS or status == _TOO_MANY_REQUESTS
+    if is_passing or len(body) > MAX_STORED_ANSWER_BYTES:
         abandon_request(record)
         return
     IdempotencyRecord.objects.filter(pk=record.pk).update(
@@ -110,7 +113,7 @@ def _claim(scope: IdempotencyScope, digest: bytes, now: datetime) -> object:
         "tenant": scope.tenant_id,
         "credential": scope.credential,
         "method": scope.method,
-        "path": scope.path,
+        "path": _short(scope.path),
         "key": scope.key,
         "hash": digest,
         "now": now,
@@ -128,9 +131,16 @@ def _columns(scope: IdempotencyScope) -> dict[str, str | None]:
         "tenant_id": scope.tenant_id,
         "credential": scope.credential,
         "method": scope.method,
-        "path": scope.path,
+        "path": _short(scope.path),
         "key": scope.key,
     }
+
+
+def _short(path: str) -> str:
+    # An index entry has a maximum; no two paths share a hash.
+    if len(path) <= _MAX_PATH_LENGTH:
+        return path
+    return "sha256:" + hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _refuse_other_content(held: IdempotencyRecord | None, digest: bytes) -> None:

@@ -17,17 +17,22 @@ from redis.exceptions import NoScriptError
 
 from phoenix_site.common.exceptions import RateLimitedError
 from phoenix_site.common.logging import get_logger
-from phoenix_site.common.redis import RedisError, get_async_redis, get_redis, key
+from phoenix_site.common.redis import RedisError, get_redis, key
+from phoenix_site.common.round_trips import call_redis
 from tenants.constants import (
+    ADMIN,
+    INGESTION,
     LEASE_SECONDS,
     LIMIT_WINDOW_SECONDS,
     LIMITS_PER_MINUTE,
+    QUERY_PLAYER,
+    QUERY_TENANT,
     REDIS_PAUSE_SECONDS,
 )
 from tenants.rules import buckets
 from tenants.rules.buckets import Lease
 from tenants.services import snapshots
-from tenants.types import LimitVerdict, TenantSettings
+from tenants.types import Caller, LimitVerdict, TenantSettings
 
 log = get_logger(__name__)
 
@@ -157,6 +162,25 @@ async def atake_all(*takes: Take) -> LimitVerdict:
     return _verdict(asks, answer, held=[lease.tokens for lease in leases])
 
 
+def admin_take(caller: Caller) -> Take:
+    """Return the bucket of a request to the admin gateway: one per key or staff member."""
+    reached = caller.tenant_ids or frozenset()
+    return Take(ADMIN, min(reached) if len(reached) == 1 else None, caller.actor_id)
+
+
+def query_takes(caller: Caller) -> tuple[Take, Take]:
+    """Return the buckets of a player's request: the player's own and the tenant's."""
+    tenant_id = caller.tenant_id or ""
+    player = Take(QUERY_PLAYER, tenant_id, caller.user_id or "")
+    return player, Take(QUERY_TENANT, tenant_id, tenant_id)
+
+
+def ingestion_take(caller: Caller, *, cost: int = 1) -> Take:
+    """Return the bucket of events: one per tenant."""
+    tenant_id = caller.tenant_id or ""
+    return Take(INGESTION, tenant_id, tenant_id, cost)
+
+
 def enforce(verdict: LimitVerdict) -> dict[str, str]:
     """Return the headers of an allowed request. Raises: ``RateLimitedError`` for a refused one."""
     if not verdict.allowed:
@@ -213,11 +237,10 @@ def _run_script(asks: Sequence[_Ask]) -> list[Any]:
 
 async def _arun_script(asks: Sequence[_Ask]) -> list[Any]:
     names, values = _arguments(asks)
-    client: Any = get_async_redis()
     try:
-        answer = await client.evalsha(_SHA, len(names), *names, *values)
+        answer = await call_redis("EVALSHA", _SHA, len(names), *names, *values)
     except NoScriptError:
-        answer = await client.eval(_SCRIPT, len(names), *names, *values)
+        answer = await call_redis("EVAL", _SCRIPT, len(names), *names, *values)
     return list(answer)
 
 

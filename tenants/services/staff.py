@@ -141,7 +141,12 @@ def record_sign_in(user: Any, *, door: str, address: str, now: datetime) -> None
 
 
 def record_refused_sign_in(username: str, *, door: str, address: str, now: datetime) -> None:
-    """Write to the audit log that somebody did not come in under this name."""
+    """Write to the audit log that somebody did not come in under a name that exists.
+
+    Names that do not exist are left out, or anybody could fill the log.
+    """
+    if not get_user_model().objects.filter(username=username).exists():
+        return
     actor = Actor("staff", "", username[:150], address)
     audit.record("staff.sign_in_refused", actor=actor, now=now, reason=door)
     log.warning("staff.sign_in_refused", door=door)
