@@ -23,7 +23,8 @@ WITH batch AS MATERIALIZED (
   FROM batch GROUP BY user_id
 ), stored AS (
   INSERT INTO {TABLE} AS entry (window_id, user_id, shard, score, reached_at, event_count,
-                                total, last_occurred_at, last_xid, last_event, has_points, change, tenant_id)
+                                total, last_occurred_at, last_xid, last_event, has_points,
+                                change, tenant_id)
   SELECT board.id, user_id, %(shard)s, points, reached_at, events, points, reached_at, 1,
          last_event, true, 1, 'test-tenant'
   FROM grouped CROSS JOIN (
