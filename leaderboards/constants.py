@@ -1,6 +1,6 @@
 """Bounds of boards that developers, not operations staff, may change."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 BOARD_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -30,6 +30,8 @@ INDEX_STEP: Final = 1000
 
 # Compiled configs that a process keeps, the ones used last.
 MAX_KEPT_CONFIGS: Final = 10_000
+# How far ahead of its arrival an event may say it occurred, at most (a tenant setting, 01 ING-11).
+EARLY_EVENTS: Final = timedelta(days=1)
 # The sweep opens a window this long before it starts, so that its readers never find none.
 OPEN_AHEAD_SECONDS: Final = 10
 # How many windows one sweep hands to the closing task, and one task run closes of one board.
