@@ -12,9 +12,11 @@ django_application: Any = get_asgi_application()
 # Apps must be loaded before anything that imports their models.
 from channels.routing import URLRouter
 from django.conf import settings
+from django.urls import re_path
 
 from leaderboards import routing as leaderboards_routing
 from phoenix_site.common.handler import AsgiApp, Receive, Scope, Send, SlimHandler
+from phoenix_site.common.websockets import unknown_path
 from phoenix_site.fast_urls import fast_urlpatterns
 from phoenix_site.lifespan import Lifespan
 
@@ -22,8 +24,9 @@ from phoenix_site.lifespan import Lifespan
 def build_application() -> AsgiApp:
     """Return the whole application as the settings describe it."""
     http = SlimHandler(fast_urlpatterns(), django_application)
-    sockets = leaderboards_routing.websocket_urlpatterns
-    websocket = URLRouter(sockets if "query" in settings.PHOENIX_GATEWAYS else [])
+    has_query = "query" in settings.PHOENIX_GATEWAYS
+    sockets: list[Any] = leaderboards_routing.websocket_urlpatterns if has_query else []
+    websocket = URLRouter([*sockets, re_path("", unknown_path)])  # type: ignore[arg-type]
     lifespan = Lifespan()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

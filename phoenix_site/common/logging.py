@@ -53,6 +53,8 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "loggers": {
             # Each of these would otherwise add a line per request or per heartbeat.
             "uvicorn.access": {"level": "WARNING"},
+            # Here uvicorn logs each WebSocket with its query string, in which a ticket may stand.
+            "uvicorn.error": {"level": "WARNING"},
             "django.request": {"level": "ERROR"},
             "celery.app.trace": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
