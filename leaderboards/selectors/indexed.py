@@ -42,7 +42,7 @@ WHERE window_id = %(window)s AND shard = %(shard)s AND change > %(version)s ORDE
 """
 _IS_LARGER: Final = """
 SELECT count(*) > %(size)s FROM (
-    SELECT FROM leaderboards_entry WHERE window_id = %(window)s LIMIT %(size)s + 1) some
+    SELECT FROM leaderboards_entry WHERE window_id = %(window)s LIMIT %(size)s + 1) AS found
 """
 
 
