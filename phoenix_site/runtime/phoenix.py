@@ -101,6 +101,7 @@ class Phoenix:
     def start(self) -> None:
         """Start everything; returns when Phoenix answers. Raises: ``StartError``."""
         began = time.monotonic()
+        self._write_processes()  # Over what a killed supervisor said last.
         if self._servers is not None:
             self._start_servers(self._servers)
         self._prepare_database()

@@ -18,6 +18,8 @@ WEB_GRACE_SECONDS = 5
 # A worker ends its tasks first: a batch of events, a window to close.
 WORKER_STOP_SECONDS = 20
 MOST_WEB_PROCESSES = 4
+# Python's warnings address developers, for whom the tests turn them into errors.
+DEFAULT_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Program:
         """Start it; it is killed when this process ends."""
         return processes.spawn(
             [sys.executable, *self.command],
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(self.environment),
+            env=DEFAULT_ENVIRONMENT | os.environ | dict(self.environment),
             cwd=PROJECT_DIR,
             output=output,
             pass_fds=self.pass_fds,
