@@ -145,7 +145,7 @@ def snapshot_page(snapshot: ShownSnapshot, *, limit: int, offset: int) -> list[S
 
 
 def find_in_snapshot(snapshot: ShownSnapshot, user_id: str) -> PlayerStanding | None:
-    """Return a player's standing then; ``None`` if the snapshot does not hold it. Queries: 0 or 1."""
+    """Return a player's standing then, ``None`` if the snapshot does not hold it."""
     if snapshot.is_final:
         return standings.standing_of(snapshot.window, snapshot.window.view, user_id)
     own = next((each for each in snapshot.standings if each.external_id == user_id), None)

@@ -21,7 +21,8 @@ from redis.exceptions import NoScriptError
 from leaderboards.rules.ranking import index_score
 from leaderboards.types import BoardView, Method, Moment, TiePolicy
 from phoenix_site.common.logging import get_logger
-from phoenix_site.common.redis import RedisError, get_async_redis, get_redis, key
+from phoenix_site.common.redis import RedisError, get_redis, key
+from phoenix_site.common.round_trips import call_redis
 
 __all__ = [
     "Reply",
@@ -122,13 +123,11 @@ async def aread(
     """Do what ``read`` does, from an event loop."""
     script = load_script(*_READ_PARTS, question)
     keys_and_args = (*index_keys(window_id), *_arguments(view, args))
-    # The stubs give one type for the answers of both clients.
-    client: Any = get_async_redis()
     try:
         try:
-            packed = await client.evalsha(script.sha, 4, *keys_and_args)
+            packed = await call_redis("EVALSHA", script.sha, 4, *keys_and_args)
         except NoScriptError:
-            packed = await client.eval(script.script, 4, *keys_and_args)
+            packed = await call_redis("EVAL", script.script, 4, *keys_and_args)
     except (RedisError, OSError) as exc:
         log.warning("index.unread", window=window_id.hex, error=type(exc).__name__)
         return None
