@@ -1,7 +1,7 @@
 """Shapes that tenants hands to every other app: requests as facts, callers, verdicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -19,8 +19,8 @@ class RequestFacts:
 
     method: str
     raw_path: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     address: str
 
 
@@ -83,8 +83,8 @@ class LiveSecret:
 
     secret_id: str
     credential_id: str
-    value: str
-    digest: bytes
+    value: str = field(repr=False)
+    digest: bytes = field(repr=False)
     expires_at: datetime | None
     allowed_cidrs: tuple[str, ...]
     scopes: frozenset[str] | None
@@ -134,7 +134,7 @@ class StaffSnapshot:
 class TokenClaims:
     """A foreign JWT whose shape was checked and whose signature was not."""
 
-    token: str
+    token: str = field(repr=False)
     subject_id: str
     user_id: str | None
     issued_at: float | None
@@ -163,14 +163,14 @@ class NewSecret:
 
     credential_id: str
     secret_id: str
-    value: str
+    value: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A single-use ticket for opening one connection."""
 
-    value: str
+    value: str = field(repr=False)
     expires_at: datetime
 
 
@@ -178,8 +178,8 @@ class Ticket:
 class StaffTokens:
     """A pair of staff tokens; ``expires_in`` is the access token's life in seconds."""
 
-    access: str
-    refresh: str
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
     expires_in: int
 
 

@@ -12,7 +12,7 @@ from django.db import connections
 from pytest_django.fixtures import Settings
 
 from phoenix_site.common import postgres
-from phoenix_site.common.redis import get_redis
+from phoenix_site.common.redis import get_async_redis, get_redis
 from tenants import tokens
 from tenants.models import Membership, Tenant
 from tenants.services import authentication, limits, snapshots, usage
@@ -47,6 +47,7 @@ async def async_database(transactional_db: None) -> AsyncIterator[None]:
     """Let a test on an event loop use the database, and leave no connection of it behind."""
     yield
     await postgres.close_pool()
+    await get_async_redis().aclose()
     # What sync_to_async ran had a connection of its own thread.
     await sync_to_async(connections.close_all)()
 

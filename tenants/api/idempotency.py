@@ -18,7 +18,7 @@ from tenants.types import IdempotencyScope, StoredAnswer
 
 Handler = Callable[..., HttpResponse]
 
-_KEPT_HEADERS = ("Content-Type", "Location", "ETag")
+_KEPT_HEADERS = ("Location", "ETag")
 
 
 def idempotent(handler: Handler) -> Handler:
@@ -92,11 +92,9 @@ def _content(response: HttpResponse) -> bytes:
 
 
 def _replay(stored: StoredAnswer) -> HttpResponse:
-    headers = dict(stored.headers)
-    content_type = headers.pop("Content-Type", "application/json")
     return HttpResponse(
         stored.body,
         status=stored.status,
-        content_type=content_type if stored.body else None,
-        headers=headers | {"Idempotent-Replayed": "true"},
+        content_type="application/json",
+        headers={**stored.headers, "Idempotent-Replayed": "true"},
     )

@@ -7,7 +7,7 @@ request and snapshot. Both entrances and the sockets use these functions and not
 import hashlib
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tenants.exceptions import CredentialMissingError, CredentialRefusedError
@@ -37,7 +37,7 @@ class Claim:
 
     kind: CallerKind
     subject: str
-    value: str = ""
+    value: str = field(default="", repr=False)
     claims: TokenClaims | None = None
 
 
