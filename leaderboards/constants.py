@@ -25,6 +25,10 @@ DEFAULT_SNAPSHOT_SECONDS: Final = 3600
 MAX_SNAPSHOT_TOP: Final = 1000
 DEFAULT_SNAPSHOT_TOP: Final = 100
 
+# The consumer that scores, as ``PHOENIX_EVENT_CONSUMERS`` calls it.
+SCORING: Final = "leaderboards.scoring"
+SCORING_BATCH_SIZE: Final = 4000
+
 # Entries that go into the rank index at once: more would keep others waiting for too long.
 INDEX_STEP: Final = 1000
 
@@ -37,3 +41,9 @@ OPEN_AHEAD_SECONDS: Final = 10
 # How many windows one sweep hands to the closing task, and one task run closes of one board.
 MAX_WINDOWS_PER_SWEEP: Final = 200
 MAX_WINDOWS_PER_CLOSING: Final = 50
+# Events that a closing window appends at once.
+EVENTS_PER_APPEND: Final = 5000
+# A snapshot says that it is of one instant; later than this it is not taken any more.
+SNAPSHOT_LATENESS: Final = timedelta(seconds=60)
+SNAPSHOTS_PER_RUN: Final = 500
+SNAPSHOTS_PER_PURGE: Final = 5000

@@ -146,6 +146,7 @@ class Window(UuidModel):
     hash = models.CharField(max_length=64, blank=True, default="")
     previous_hash = models.CharField(max_length=64, blank=True, default="")
     revision = models.PositiveIntegerField(default=0)
+    # Of a closed window: how many are ranked, and how many of them its list shows.
     total_players = models.PositiveIntegerField(default=0)
     entry_count = models.PositiveIntegerField(default=0)
     # How often the entries were computed anew: a rank index of an earlier count is not used.

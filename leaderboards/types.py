@@ -154,13 +154,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class StandingsHeader:
-    """What a closed window's hash covers besides its standings."""
+    """What a closed window's hash covers besides its standings.
+
+    ``ends_at`` is ``None`` for a snapshot of a window that never closes.
+    """
 
     tenant_id: str
     leaderboard_id: str
     window_key: str
     starts_at: datetime
-    ends_at: datetime
+    ends_at: datetime | None
     config_version: int
     decimals: int
     revision: int

@@ -33,7 +33,7 @@ def standings_lines(header: StandingsHeader, standings: Iterable[Standing]) -> I
         header.leaderboard_id,
         header.window_key,
         format_utc_microseconds(header.starts_at),
-        format_utc_microseconds(header.ends_at),
+        "-" if header.ends_at is None else format_utc_microseconds(header.ends_at),
         header.config_version,
         header.decimals,
         header.revision,

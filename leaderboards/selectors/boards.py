@@ -111,13 +111,15 @@ def forget_kept() -> None:
 
 
 def boards_for_scoring(tenant_ids: Iterable[str]) -> dict[str, tuple[ScoringBoard, ...]]:
-    """Return the boards of these tenants that are not archived, by tenant, oldest board first.
+    """Return the boards on which events of these tenants may score, by tenant, oldest board first.
 
+    An archived board is one of them while a window that had ended before is being closed.
     Queries: 2, and one more when a config version is new to this process.
     """
     tenants = sorted(set(tenant_ids))
-    boards = list(_with_status_history(Leaderboard.objects.filter(tenant_id__in=tenants)))
     windows = _scored_windows(tenants)
+    scorable = ~Q(status=Leaderboard.Status.ARCHIVED) | Q(pk__in=list(windows))
+    boards = list(_with_status_history(Leaderboard.objects.filter(scorable, tenant__in=tenants)))
     compiled = _compiled_versions(
         {(board.pk, board.version) for board in boards}
         | {(board_id, each.version_number) for board_id in windows for each in windows[board_id]}
@@ -132,8 +134,7 @@ def boards_for_scoring(tenant_ids: Iterable[str]) -> dict[str, tuple[ScoringBoar
 def _with_status_history(boards: QuerySet[Leaderboard]) -> QuerySet[Leaderboard]:
     history = StatusChange.objects.filter(board=OuterRef("pk")).order_by("at")
     return (
-        boards.exclude(status=Leaderboard.Status.ARCHIVED)
-        .annotate(
+        boards.annotate(
             status_times=ArraySubquery(history.values("at")),
             status_values=ArraySubquery(history.values("status")),
         )
