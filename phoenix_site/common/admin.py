@@ -1,7 +1,18 @@
 """The admin theme, imported here only, so that changing it touches one module."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import helpers
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.paginator import InfinitePaginator
 from unfold.sites import UnfoldAdminSite
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
@@ -10,9 +21,15 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from phoenix_site.common.exceptions import DomainError
+
 __all__ = [
+    "ActionVariant",
+    "Confirmation",
+    "InfinitePaginator",
     "ModelAdmin",
     "ReadOnlyAdmin",
+    "ReasonForm",
     "StackedInline",
     "TabularInline",
     "UnfoldAdminSelectWidget",
@@ -21,8 +38,13 @@ __all__ = [
     "UnfoldAdminTextareaWidget",
     "UnfoldBooleanSwitchWidget",
     "action",
+    "confirmation_page",
     "display",
+    "is_confirmed",
+    "say_refusal",
 ]
+
+_CONFIRMED = "confirmed"
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
@@ -38,3 +60,69 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
 
     def has_delete_permission(self, request: object, obj: object = None) -> bool:
         return False
+
+
+class ReasonForm(forms.Form):
+    """Why somebody does something; it goes into the audit log."""
+
+    reason = forms.CharField(
+        label="Reason",
+        max_length=500,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text="Kept in the audit log.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What a person is shown before something is done: what it does, to what, and a preview.
+
+    ``facts`` are pairs of a label and a value; ``heads`` and ``rows`` make a table below them.
+    """
+
+    title: str
+    lead: str
+    submit: str
+    facts: Sequence[tuple[str, object]] = ()
+    heads: Sequence[str] = ()
+    rows: Sequence[Sequence[object]] = ()
+    empty: str = ""
+    is_dangerous: bool = False
+
+
+def is_confirmed(request: HttpRequest) -> bool:
+    """Return whether the person has seen the confirmation page and agreed."""
+    return request.method == "POST" and _CONFIRMED in request.POST
+
+
+def confirmation_page(
+    model_admin: Any,
+    request: HttpRequest,
+    confirmation: Confirmation,
+    *,
+    back_url: str,
+    form: forms.Form | None = None,
+    selected: Sequence[object] = (),
+) -> HttpResponse:
+    """Return the page that asks; its button sends the same request again, confirmed.
+
+    ``selected`` are the keys of the rows that an action of a list page was called for.
+    """
+    context: Mapping[str, Any] = {
+        **model_admin.admin_site.each_context(request),
+        "title": confirmation.title,
+        "opts": model_admin.opts,
+        "confirmation": confirmation,
+        "form": form,
+        "selected": selected,
+        "selected_name": helpers.ACTION_CHECKBOX_NAME,
+        "action": request.POST.get("action", ""),
+        "confirmed_name": _CONFIRMED,
+        "back_url": back_url,
+    }
+    return TemplateResponse(request, "phoenix/admin/confirmation.html", dict(context))
+
+
+def say_refusal(model_admin: Any, request: HttpRequest, about: object, error: DomainError) -> None:
+    """Show why a service refused something, and leave the rest of the page alone."""
+    model_admin.message_user(request, f"{about}: {error.message}", messages.ERROR)
