@@ -7,7 +7,6 @@ Nudges of one shard are coalesced: while one is waiting to be taken, further one
 import asyncio
 import weakref
 from collections.abc import Iterable
-from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -33,7 +32,8 @@ def nudge_consumers(shards: Iterable[int]) -> None:
     """Wake every consumer of ``shards`` once the present transaction has committed."""
     chosen = sorted(set(shards))
     if chosen:
-        transaction.on_commit(partial(send_nudges, chosen), robust=True)
+        # Not a partial: Django's robust hooks need a name to report a failure by.
+        transaction.on_commit(lambda: send_nudges(chosen), robust=True)
 
 
 def send_nudges(shards: Iterable[int], *, consumers: Iterable[str] | None = None) -> None:
@@ -44,11 +44,10 @@ def send_nudges(shards: Iterable[int], *, consumers: Iterable[str] | None = None
             for name, shard in wanted:
                 pipe.set(waiting_key(name, shard), b"1", nx=True, px=_WAITING_MILLISECONDS)
             fresh = pipe.execute()
-        for (name, shard), is_new in zip(wanted, fresh, strict=True):
-            if is_new:
-                _send(name, shard)
     except (RedisError, OSError) as exc:
         log.warning("nudge.lost", error=type(exc).__name__)
+        return
+    _send_all([pair for pair, is_new in zip(wanted, fresh, strict=True) if is_new])
 
 
 def nudge_taken(consumer: str, shard: int) -> None:
@@ -102,9 +101,7 @@ def _send_all(pairs: list[tuple[str, int]]) -> None:
     for name, shard in pairs:
         try:
             _send(name, shard)
-        except (RedisError, OSError) as exc:
-            log.warning("nudge.lost", error=type(exc).__name__)
-        # kombu wraps the transport's errors in classes of its own.
+        # kombu wraps the transport's errors in classes of its own, and the work is done already.
         except Exception as exc:  # noqa: BLE001
             log.warning("nudge.lost", error=type(exc).__name__)
 
