@@ -27,10 +27,10 @@ def query_door(read: Read) -> Read:
             return answers.preflight(request)
         headers = answers.origin_headers(request)
         try:
-            reader = await admission.aadmit(request, now=timezone.now())
-            headers |= reader.limit_headers
+            admitted = await admission.aadmit(request, now=timezone.now())
+            headers |= admitted.limit_headers
             answers.check_method(request)
-            response = await read(request, reader, **names)
+            response = await read(request, admitted.reader, **names)
         except DomainError as exc:
             response = answers.refusal(exc)
         return answers.dressed(response, headers)

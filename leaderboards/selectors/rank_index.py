@@ -78,9 +78,10 @@ class Reply:
         return Moment(self.epoch, self.versions.sequence)
 
 
-def index_keys(window_id: UUID) -> list[str]:
+@functools.lru_cache(maxsize=4096)
+def index_keys(window_id: UUID) -> tuple[str, ...]:
     """Return the keys of meta, entries, players and scores, in the order scripts expect."""
-    return [index_key(window_id, name) for name in ("meta", "entries", "players", "scores")]
+    return tuple(index_key(window_id, name) for name in ("meta", "entries", "players", "scores"))
 
 
 def index_key(window_id: UUID, *name: object) -> str:

@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import connection
 
 from leaderboards.constants import BOARD_ID_PATTERN
+from leaderboards.models import Leaderboard
 from leaderboards.rules.ranking import score_bounds
 from leaderboards.types import BoardView, Ranking, ShownWindow
 from phoenix_site.common import postgres
 from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.json import decode
+from phoenix_site.common.shared_reads import SharedReads
 
 CURRENT: Final = "current"
 # A board that was switched off, or a window that closed, may be shown for so long afterwards.
@@ -103,6 +106,7 @@ class _Kept:
 
 
 _kept = _Kept()
+_reads: SharedReads[Place, ShownWindow] = SharedReads()
 
 
 def get_shown(
@@ -127,11 +131,28 @@ async def aget_shown(
     if kept is not None:
         return kept
     statement, parameters = _question(tenant_id, leaderboard_id, window_key, now)
-    async with postgres.connection() as conn:
-        cursor = await conn.execute(statement, parameters)
-        window = _one(tenant_id, leaderboard_id, await cursor.fetchone(), now)
-    _kept.keep(place, window)
-    return window
+
+    async def read() -> ShownWindow:
+        async with postgres.connection() as conn:
+            cursor = await conn.execute(statement, parameters)
+            window = _one(tenant_id, leaderboard_id, await cursor.fetchone(), now)
+        _kept.keep(place, window)
+        return window
+
+    return await _reads.share(place, read)
+
+
+def find_board_due(tenant_id: str, leaderboard_id: str, *, now: datetime) -> UUID | None:
+    """Return the active board if its next window should exist by now. Queries: 0 or 1."""
+    if not _is_board_id(leaderboard_id):
+        return None
+    due = Leaderboard.objects.filter(
+        tenant_id=tenant_id,
+        leaderboard_id=leaderboard_id,
+        status=Leaderboard.Status.ACTIVE,
+        next_window_at__lte=now,
+    )
+    return due.values_list("pk", flat=True).first()
 
 
 def forget_shown() -> None:

@@ -22,6 +22,7 @@ from leaderboards.selectors.standings_sql import FROZEN, LIVE, VERSIONS
 from leaderboards.types import BoardView, WindowLike
 from phoenix_site.common import postgres
 from phoenix_site.common.exceptions import NotFoundError
+from phoenix_site.common.shared_reads import SharedReads
 
 __all__ = ["Question", "Row", "aanswer", "answer", "find_versions", "forget_versions"]
 
@@ -117,6 +118,7 @@ class _KnownVersions:
 
 
 _known = _KnownVersions()
+_version_reads: SharedReads[UUID, _Known] = SharedReads()
 
 
 def forget_versions() -> None:
@@ -213,6 +215,10 @@ async def _aknown_now(window_id: UUID) -> _Known:
     known = _known.find(window_id)
     if known is not None:
         return known
+    return await _version_reads.share(window_id, lambda: _aread_versions(window_id))
+
+
+async def _aread_versions(window_id: UUID) -> _Known:
     read_at = time.monotonic()
     async with postgres.connection() as conn:
         cursor = await conn.execute(VERSIONS, {"window": window_id})

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from django.utils import timezone
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from leaderboards.api import admission, answers, bodies, questions
 from leaderboards.api.admission import Reader
@@ -18,20 +20,35 @@ from leaderboards.selectors.shown import nothing_here
 from leaderboards.types import PlayerStanding, ShownWindow
 from phoenix_site.common.drf import GatewayView
 from phoenix_site.common.exceptions import InvalidInputError
+from tenants.api.authentication import QueryAuthentication, caller_of
+from tenants.api.throttles import QueryThrottle
+from tenants.services import snapshots
+
+
+class OriginIsAllowed(BasePermission):
+    """Ask a page for an origin that the tenant lists, if the tenant lists any."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        tenant = snapshots.tenant_settings(caller_of(request).tenant_id or "")
+        answers.check_origin(request, tenant.allowed_origins)
+        return True
 
 
 class QueryView(GatewayView):
     """Base of the query gateway's views: admits players, answers pages of any origin."""
 
+    authentication_classes = [QueryAuthentication]
+    permission_classes = [OriginIsAllowed]
+    throttle_classes = [QueryThrottle]
     methods: ClassVar[tuple[str, ...]] = answers.READ_METHODS
     reader: Reader
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Admit the player; a preflight comes before there is a credential."""
-        self.format_kwarg = None
         if request.method == "OPTIONS":
             return
-        self.reader = admission.admit(request, now=timezone.now())
+        super().initial(request, *args, **kwargs)
+        self.reader = Reader(caller_of(request), timezone.now())
         answers.check_method(request, self.methods)
 
     def options(  # type: ignore[override]  # DRF's own returns its kind of response
@@ -47,13 +64,9 @@ class QueryView(GatewayView):
         return response
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Dress every answer, also a refusal."""
-        headers = answers.origin_headers(request)
-        reader = getattr(self, "reader", None)
-        if reader is not None:
-            headers |= reader.limit_headers
+        """Let the page that asked read every answer, also a refusal."""
         final = super().finalize_response(request, response, *args, **kwargs)
-        return answers.dressed(final, headers)
+        return answers.dressed(final, answers.origin_headers(request))
 
     @property
     def default_response_headers(self) -> dict[str, str]:
