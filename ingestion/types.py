@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from phoenix_site.common.exceptions import Detail, DomainError
+from tenants.types import TenantSettings
 
 Source = Literal["api", "import", "internal"]
 StoreStatus = Literal["accepted", "duplicate", "conflict"]
@@ -129,6 +130,23 @@ class Payload:
 
     value: Any
     has_escapes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The events that a request brought, before any check of them; see ``Payload``."""
+
+    items: list[Any]
+    has_escapes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whose credential sent the events of a request."""
+
+    tenant: TenantSettings
+    credential_id: str | None
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)

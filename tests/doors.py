@@ -1,11 +1,13 @@
 """The real ASGI application, asked from synchronous tests; with the fast entrance or without."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from phoenix_site.common import lifecycle
 from phoenix_site.common.handler import AsgiApp
 from phoenix_site.common.postgres import close_pool
 from phoenix_site.common.redis import get_async_redis
@@ -23,7 +25,10 @@ class Door:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._loop.run_until_complete(self._close())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
@@ -40,11 +45,20 @@ class Door:
             self._client.request(method, path, headers=headers, **more)
         )
 
+    def ask_at_once(self, requests: Sequence[Mapping[str, Any]]) -> list[httpx.Response]:
+        """Send all requests together; each has the names that ``httpx`` takes."""
+
+        async def gather() -> list[httpx.Response]:
+            return await asyncio.gather(*(self._client.request(**each) for each in requests))
+
+        return self._loop.run_until_complete(gather())
+
     def get(self, path: str, **more: Any) -> httpx.Response:
         """Send a GET request."""
         return self.ask("GET", path, **more)
 
     async def _close(self) -> None:
         await self._client.aclose()
+        await lifecycle.close_all()
         await close_pool()
         await get_async_redis().aclose()

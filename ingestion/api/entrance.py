@@ -3,17 +3,26 @@
 The DRF views and the native views differ only in how they wait.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_header_parameters
 
 from ingestion.constants import MAX_BULK_EVENTS
 from ingestion.exceptions import EventConflictError
 from ingestion.rules.payloads import read_json
-from ingestion.types import CheckedEvent, ItemVerdict
+from ingestion.services import intake
+from ingestion.types import (
+    CheckedEvent,
+    Intake,
+    ItemVerdict,
+    Sender,
+    StoreOutcome,
+    Submission,
+)
 from phoenix_site.common.exceptions import (
     BulkSizeError,
     Detail,
@@ -21,52 +30,24 @@ from phoenix_site.common.exceptions import (
     InvalidInputError,
     MediaTypeError,
     MethodError,
+    TooLargeError,
     UnavailableError,
 )
+from phoenix_site.common.handler import MAX_BODY_BYTES
 from phoenix_site.common.http import error_body, json_response
-from phoenix_site.common.requests import client_address
-from tenants.types import RequestFacts
 
+LIMIT_CLASS = "ingestion"
 _CONFLICT = "event_id is stored with other content"
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """The events that a request brought, before any check of them."""
-
-    items: list[Any]
-    has_escapes: bool
-
-
-class MetaHeaders(Mapping[str, str]):
-    """The headers of a Django request by lower-case name, without building a second dictionary."""
-
-    def __init__(self, meta: Mapping[str, str]) -> None:
-        self._meta = meta
-
-    def __getitem__(self, name: str) -> str:
-        return self._meta["HTTP_" + name.replace("-", "_").upper()]
-
-    def __iter__(self) -> Iterator[str]:
-        return (
-            name[5:].replace("_", "-").lower() for name in self._meta if name.startswith("HTTP_")
-        )
-
-    def __len__(self) -> int:
-        return sum(1 for _name in self)
-
-
-def request_facts(request: HttpRequest) -> RequestFacts:
-    """Return what authentication needs to know of the request."""
-    return RequestFacts(
-        method=request.method or "",
-        raw_path=request.scope["raw_path"].decode("latin-1"),
-        headers=MetaHeaders(request.META),
-        body=request.body,
-        address=client_address(
-            request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR")
-        ),
-    )
+def check_size(request: HttpRequest) -> None:
+    """Refuse a body over the gateway's limit. Raises: ``TooLargeError``."""
+    try:
+        is_over = len(request.body) > MAX_BODY_BYTES
+    except RequestDataTooBig:
+        is_over = True
+    if is_over:
+        raise TooLargeError(f"The body is over {MAX_BODY_BYTES} bytes.")
 
 
 def check_method(request: HttpRequest) -> None:
@@ -88,14 +69,14 @@ def check_media_type(request: HttpRequest) -> None:
         raise MediaTypeError("A body with a Content-Encoding is not taken here.")
 
 
-def read_single(request: HttpRequest) -> Submission:
+def _read_single(request: HttpRequest) -> Submission:
     """Return the one event of the body. Raises: ``MediaTypeError``, ``InvalidJsonError``."""
     check_media_type(request)
     payload = read_json(request.body)
     return Submission([payload.value], payload.has_escapes)
 
 
-def read_bulk(request: HttpRequest) -> Submission:
+def _read_bulk(request: HttpRequest) -> Submission:
     """Return the events of the body: a list, or an object that holds it as ``events``.
 
     Raises: ``MediaTypeError``, ``InvalidJsonError``, ``BulkSizeError``, ``InvalidInputError``.
@@ -118,7 +99,7 @@ def _shape_error(field: str, message: str, reason: str) -> InvalidInputError:
     return InvalidInputError(f"{field} {message}", details=[Detail(field, message, reason)])
 
 
-def single_answer(
+def _single_answer(
     verdicts: Sequence[ItemVerdict], _request_id: str, headers: dict[str, str]
 ) -> HttpResponse:
     """Return the answer for one event (ING-15).
@@ -143,7 +124,7 @@ def single_answer(
     return json_response(body, status=200 if outcome == "duplicate" else 202, headers=headers)
 
 
-def bulk_answer(
+def _bulk_answer(
     verdicts: Sequence[ItemVerdict], request_id: str, headers: dict[str, str]
 ) -> HttpResponse:
     """Return the answer for a list: one result per event, in order (ING-16).
@@ -205,3 +186,28 @@ def _summary(checked: CheckedEvent) -> str:
     text = f"{first.field or 'The event'} {first.message}"
     others = len(checked.faults) - 1
     return f"{text} ({others} more in details)" if others else text
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """How one operation reads its request and words its answer."""
+
+    read: Callable[[HttpRequest], Submission]
+    word: Callable[[Sequence[ItemVerdict], str, dict[str, str]], HttpResponse]
+
+
+SINGLE = Operation(_read_single, _single_answer)
+BULK = Operation(_read_bulk, _bulk_answer)
+
+
+def answer(
+    operation: Operation,
+    checked: Intake,
+    outcomes: Sequence[StoreOutcome],
+    sender: Sender,
+    headers: dict[str, str],
+) -> HttpResponse:
+    """Return the answer, and count what happened. Raises: what ``operation`` says by an error."""
+    verdicts = intake.item_verdicts(checked, outcomes)
+    intake.count_verdicts(sender.tenant.id, verdicts)
+    return operation.word(verdicts, sender.request_id, headers)

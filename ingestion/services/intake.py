@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from ingestion.rules.sharding import shard_of
 from ingestion.rules.validation import check_event
@@ -13,33 +12,25 @@ from ingestion.types import (
     ItemVerdict,
     LogRow,
     NormalizedEvent,
+    Sender,
     StoreOutcome,
+    Submission,
 )
 from phoenix_site.common import tallies
-from tenants.types import Caller, TenantSettings
+from tenants.types import TenantSettings
 
 
-def check_events(
-    items: Iterable[Any],
-    *,
-    tenant: TenantSettings,
-    caller: Caller,
-    request_id: str,
-    now: datetime,
-    has_escapes: bool,
-) -> Intake:
-    """Check the events that ``caller`` sent and make rows of the valid ones.
+def check_events(submission: Submission, sender: Sender, *, now: datetime) -> Intake:
+    """Check the events of a request and make rows of the valid ones.
 
     The tenant is the credential's, whatever the events say.
     """
-    rules = event_rules(tenant)
-    checked = [check_event(item, rules, now=now, has_escapes=has_escapes) for item in items]
-    rows = [
-        _row(each.event, tenant_id=tenant.id, caller=caller, request_id=request_id)
-        for each in checked
-        if each.event is not None
+    rules = event_rules(sender.tenant)
+    has_escapes = submission.has_escapes
+    checked = [
+        check_event(item, rules, now=now, has_escapes=has_escapes) for item in submission.items
     ]
-    return Intake(checked, rows)
+    return Intake(checked, [_row(each.event, sender) for each in checked if each.event is not None])
 
 
 def event_rules(tenant: TenantSettings) -> EventRules:
@@ -53,7 +44,8 @@ def event_rules(tenant: TenantSettings) -> EventRules:
     )
 
 
-def _row(event: NormalizedEvent, *, tenant_id: str, caller: Caller, request_id: str) -> LogRow:
+def _row(event: NormalizedEvent, sender: Sender) -> LogRow:
+    tenant_id = sender.tenant.id
     return LogRow(
         tenant_id,
         event.event_id,
@@ -63,8 +55,8 @@ def _row(event: NormalizedEvent, *, tenant_id: str, caller: Caller, request_id: 
         event.attrs,
         event.occurred_at,
         "api",
-        request_id,
-        caller.credential_id,
+        sender.request_id,
+        sender.credential_id,
         event.content_hash,
         shard_of(tenant_id, event.user_id),
         None,
