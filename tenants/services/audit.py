@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from django.db.models import Model, QuerySet
+
 from phoenix_site.common.json import rendered
 from phoenix_site.common.requests import current_request_id
 from tenants.models import AuditEntry
@@ -69,9 +71,22 @@ def masked(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
     return {
-        name: MASK if any(word in name.lower() for word in _SECRET_WORDS) else rendered(value)
+        name: MASK if any(word in name.lower() for word in _SECRET_WORDS) else _plain(value)
         for name, value in values.items()
     }
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON knows it; rows stand as their keys."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset | QuerySet):
+        return [_plain(item) for item in value]
+    if isinstance(value, Model):
+        return str(value.pk)
+    return rendered(value) if isinstance(value, datetime) else str(value)
 
 
 def _as_address(text: str | None) -> str | None:
