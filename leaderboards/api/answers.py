@@ -1,5 +1,6 @@
 """What every answer of the query gateway carries, whichever entrance it leaves by."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -64,21 +65,34 @@ def preflight(request: HttpRequest, methods: tuple[str, ...] = READ_METHODS) -> 
     return _bare(204, headers)
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body as it is sent, and its entity tag."""
+
+    body: bytes
+    tag: str
+
+
+def encoded(body: Any) -> Content:
+    """Return ``body`` as JSON, with the tag of exactly this content."""
+    text = encode(body)
+    return Content(text, f'W/"{blake2b(text, digest_size=12).hexdigest()}"')
+
+
 def content_answer(
-    request: HttpRequest, body: Any, *, as_of: datetime | None = None
+    request: HttpRequest, content: Content, *, as_of: datetime | None = None
 ) -> HttpResponse:
-    """Return ``body`` as JSON, or 304 when the client has it already.
+    """Return the answer with ``content``, or 304 when the client has it already.
 
     ``as_of`` closes the body and is no part of the tag: it moves while nothing else does.
     """
-    content = encode(body)
-    tag = f'W/"{blake2b(content, digest_size=12).hexdigest()}"'
-    headers = {"ETag": tag, "Cache-Control": _FRESHNESS}
-    if _has_match(request.META.get("HTTP_IF_NONE_MATCH"), tag):
+    headers = {"ETag": content.tag, "Cache-Control": _FRESHNESS}
+    if _has_match(request.META.get("HTTP_IF_NONE_MATCH"), content.tag):
         return _bare(304, headers)
+    body = content.body
     if as_of is not None:
-        content = b'%b,"as_of":"%b"}' % (content[:-1], format_utc(as_of).encode())
-    return HttpResponse(content, content_type="application/json", headers=headers)
+        body = b'%b,"as_of":"%b"}' % (body[:-1], format_utc(as_of).encode())
+    return HttpResponse(body, content_type="application/json", headers=headers)
 
 
 def refusal(error: DomainError) -> HttpResponse:

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
 
-from leaderboards.api import admission, answers, bodies, questions
+from leaderboards.api import admission, answers, bodies, contents, questions
 from leaderboards.api.admission import Reader
 from leaderboards.selectors import standings
 from leaderboards.selectors.shown import nothing_here
@@ -43,8 +43,8 @@ async def top(request: HttpRequest, reader: Reader, leaderboard_id: str) -> Http
     question = questions.read_page(request.GET)
     window = await admission.afind_window(reader, leaderboard_id, question.window_key)
     page = await standings.atop(window, window.view, limit=question.limit, offset=question.offset)
-    body = bodies.top_body(window, page, limit=question.limit)
-    return answers.content_answer(request, body, as_of=bodies.as_of(window, reader.now))
+    content = contents.top_content(window, page, limit=question.limit)
+    return answers.content_answer(request, content, as_of=bodies.as_of(window, reader.now))
 
 
 @query_door
@@ -58,7 +58,9 @@ async def neighborhood(
     if found is None:
         raise nothing_here()
     body = bodies.neighborhood_body(window, found, limit=question.limit)
-    return answers.content_answer(request, body, as_of=bodies.as_of(window, reader.now))
+    return answers.content_answer(
+        request, answers.encoded(body), as_of=bodies.as_of(window, reader.now)
+    )
 
 
 def _player_door(build: Callable[[ShownWindow, PlayerStanding], Any]) -> Read:
@@ -74,7 +76,7 @@ def _player_door(build: Callable[[ShownWindow, PlayerStanding], Any]) -> Read:
         player = await standings.astanding_of(window, window.view, user_id)
         if player is None:
             raise nothing_here()
-        return answers.content_answer(request, build(window, player))
+        return answers.content_answer(request, answers.encoded(build(window, player)))
 
     return view
 

@@ -7,7 +7,8 @@ answers come from. Scores are scaled; ranks are exact for everyone, lists end at
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from leaderboards.rules import ranking
 from leaderboards.rules.ranking import decode_member, index_score
@@ -74,18 +75,54 @@ async def atop(
 
 
 def _top(window: WindowLike, view: BoardView, limit: int, offset: int) -> Question[StandingsPage]:
+    place = (window.id, view, limit, offset)
+    kept = _pages.find(place)
+
     def from_reply(reply: Reply) -> StandingsPage:
+        if kept is not None and not reply.values[0]:
+            return kept
         standings = _indexed_page(reply.values[0], offset, view)
         total = _listed(reply, view)
-        return StandingsPage(reply.moment, standings, offset, total, reply.total_players)
+        page = StandingsPage(reply.moment, standings, offset, total, reply.total_players)
+        _pages.keep(place, page)
+        return page
 
     def from_rows(rows: list[Row]) -> StandingsPage:
         standings = [_standing(row[5:]) for row in rows if row[5] is not None]
         return StandingsPage(_moment(rows), standings, offset, rows[0][3], rows[0][2])
 
     parameters = {"limit": limit, "offset": offset}
-    args = (view.size, offset, limit)
+    args = (view.size, offset, limit, _moment_text(kept))
     return Question("top", window, view, args, parameters, from_reply, from_rows)
+
+
+def _moment_text(page: StandingsPage | None) -> str:
+    return f"{page.moment.epoch}:{page.moment.sequence}" if page is not None else ""
+
+
+class _KeptPages:
+    """Pages read last. While the index says that nothing has changed, a page is not read again."""
+
+    def __init__(self) -> None:
+        self._pages: dict[_Place, StandingsPage] = {}
+
+    def find(self, place: "_Place") -> StandingsPage | None:
+        return self._pages.get(place)
+
+    def keep(self, place: "_Place", page: StandingsPage) -> None:
+        if len(page.standings) > _MAX_KEPT_STANDINGS:
+            return
+        # Threads read too, and each of these steps is one that they cannot part.
+        self._pages.pop(place, None)
+        self._pages[place] = page
+        if len(self._pages) > _MAX_KEPT_PAGES:
+            self._pages.pop(next(iter(tuple(self._pages))), None)
+
+
+_Place = tuple[UUID, BoardView, int, int]
+_MAX_KEPT_PAGES: Final = 256
+_MAX_KEPT_STANDINGS: Final = 200
+_pages: Final = _KeptPages()
 
 
 # --- One player ----------------------------------------------------------------------------------

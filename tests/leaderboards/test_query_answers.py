@@ -19,7 +19,7 @@ def ask(**headers: str) -> Any:
 
 
 def test_an_answer_is_private_and_one_second_fresh() -> None:
-    answer = answers.content_answer(ask(), {"rank": 1})
+    answer = answers.content_answer(ask(), answers.encoded({"rank": 1}))
 
     assert answer.headers["Cache-Control"] == "private, max-age=1"
     assert answer.headers["Content-Type"] == "application/json"
@@ -27,26 +27,28 @@ def test_an_answer_is_private_and_one_second_fresh() -> None:
 
 
 def test_the_instant_of_an_answer_is_no_part_of_its_tag() -> None:
-    first = answers.content_answer(ask(), {"rank": 1}, as_of=NOON)
-    later = answers.content_answer(ask(), {"rank": 1}, as_of=NOON.replace(hour=13))
+    first = answers.content_answer(ask(), answers.encoded({"rank": 1}), as_of=NOON)
+    later = answers.content_answer(ask(), answers.encoded({"rank": 1}), as_of=NOON.replace(hour=13))
 
     assert first.headers["ETag"] == later.headers["ETag"]
     assert decode(later.content) == {"rank": 1, "as_of": "2026-11-18T13:00:00Z"}
 
 
 def test_another_content_has_another_tag() -> None:
-    first = answers.content_answer(ask(), {"rank": 1})
-    second = answers.content_answer(ask(), {"rank": 2})
+    first = answers.content_answer(ask(), answers.encoded({"rank": 1}))
+    second = answers.content_answer(ask(), answers.encoded({"rank": 2}))
 
     assert first.headers["ETag"] != second.headers["ETag"]
 
 
 @pytest.mark.parametrize("sent", ["{tag}", '"other", {tag}', "{strong}", "*"])
 def test_a_client_that_has_the_answer_gets_304(sent: str) -> None:
-    tag = answers.content_answer(ask(), {"rank": 1}).headers["ETag"]
+    tag = answers.content_answer(ask(), answers.encoded({"rank": 1})).headers["ETag"]
     sent = sent.format(tag=tag, strong=tag.removeprefix("W/"))
 
-    answer = answers.content_answer(ask(If_None_Match=sent), {"rank": 1}, as_of=NOON)
+    answer = answers.content_answer(
+        ask(If_None_Match=sent), answers.encoded({"rank": 1}), as_of=NOON
+    )
 
     assert (answer.status_code, answer.content) == (304, b"")
     assert answer.headers["ETag"] == tag
@@ -56,7 +58,7 @@ def test_a_client_that_has_the_answer_gets_304(sent: str) -> None:
 
 @pytest.mark.parametrize("sent", ['W/"other"', "", "nonsense"])
 def test_a_client_with_another_answer_gets_this_one(sent: str) -> None:
-    answer = answers.content_answer(ask(If_None_Match=sent), {"rank": 1})
+    answer = answers.content_answer(ask(If_None_Match=sent), answers.encoded({"rank": 1}))
 
     assert answer.status_code == 200
 

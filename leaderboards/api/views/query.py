@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from leaderboards.api import admission, answers, bodies, questions
+from leaderboards.api import admission, answers, bodies, contents, questions
 from leaderboards.api.admission import Reader
 from leaderboards.selectors import history, standings
 from leaderboards.selectors.shown import nothing_here
@@ -81,7 +81,7 @@ class BoardsView(QueryView):
             self.reader.tenant_id, limit=page.limit, offset=page.offset, now=self.reader.now
         )
         body = bodies.boards_body(boards, now=self.reader.now)
-        return answers.content_answer(request, body)
+        return answers.content_answer(request, answers.encoded(body))
 
 
 class TopView(QueryView):
@@ -89,9 +89,9 @@ class TopView(QueryView):
         question = questions.read_page(request.GET)
         window = admission.find_window(self.reader, leaderboard_id, question.window_key)
         page = standings.top(window, window.view, limit=question.limit, offset=question.offset)
-        body = bodies.top_body(window, page, limit=question.limit)
+        content = contents.top_content(window, page, limit=question.limit)
         as_of = bodies.as_of(window, self.reader.now)
-        return answers.content_answer(request, body, as_of=as_of)
+        return answers.content_answer(request, content, as_of=as_of)
 
 
 class NeighborhoodView(QueryView):
@@ -104,7 +104,7 @@ class NeighborhoodView(QueryView):
             raise nothing_here()
         body = bodies.neighborhood_body(window, found, limit=question.limit)
         as_of = bodies.as_of(window, self.reader.now)
-        return answers.content_answer(request, body, as_of=as_of)
+        return answers.content_answer(request, answers.encoded(body), as_of=as_of)
 
 
 class PlayerView(QueryView):
@@ -119,7 +119,7 @@ class PlayerView(QueryView):
         player = standings.standing_of(window, window.view, user_id)
         if player is None:
             raise nothing_here()
-        return answers.content_answer(request, type(self).build(window, player))
+        return answers.content_answer(request, answers.encoded(type(self).build(window, player)))
 
 
 class RankView(PlayerView):
@@ -140,7 +140,9 @@ class RankForScoreView(QueryView):
         window = admission.find_window(self.reader, leaderboard_id, window_key)
         score = questions.read_score(request.GET, decimals=window.decimals)
         answer = standings.rank_for_score(window, window.view, score, user_id=self.reader.user_id)
-        return answers.content_answer(request, bodies.score_rank_body(window, score, answer))
+        return answers.content_answer(
+            request, answers.encoded(bodies.score_rank_body(window, score, answer))
+        )
 
 
 class GroupView(QueryView):
@@ -149,7 +151,7 @@ class GroupView(QueryView):
         window_key = questions.read_window_key(request.GET)
         window = admission.find_window(self.reader, leaderboard_id, window_key)
         group = standings.standings_of_users(window, window.view, user_ids)
-        return answers.content_answer(request, bodies.group_body(window, group))
+        return answers.content_answer(request, answers.encoded(bodies.group_body(window, group)))
 
 
 class WindowsView(QueryView):
@@ -162,7 +164,9 @@ class WindowsView(QueryView):
             offset=page.offset,
             now=self.reader.now,
         )
-        return answers.content_answer(request, bodies.windows_body(leaderboard_id, windows))
+        return answers.content_answer(
+            request, answers.encoded(bodies.windows_body(leaderboard_id, windows))
+        )
 
 
 class SnapshotsView(QueryView):
@@ -175,7 +179,7 @@ class SnapshotsView(QueryView):
             until=period.until,
             limit=period.limit,
         )
-        return answers.content_answer(request, bodies.snapshots_body(snapshots))
+        return answers.content_answer(request, answers.encoded(bodies.snapshots_body(snapshots)))
 
 
 class SnapshotView(QueryView):
@@ -187,7 +191,7 @@ class SnapshotView(QueryView):
         )
         found = history.snapshot_page(snapshot, limit=page.limit, offset=page.offset)
         body = bodies.snapshot_top_body(snapshot, found, limit=page.limit, offset=page.offset)
-        return answers.content_answer(request, body, as_of=taken_at)
+        return answers.content_answer(request, answers.encoded(body), as_of=taken_at)
 
 
 class SnapshotPlayerView(QueryView):
@@ -203,7 +207,7 @@ class SnapshotPlayerView(QueryView):
         if player is None:
             raise nothing_here()
         body = bodies.snapshot_rank_body(snapshot, player)
-        return answers.content_answer(request, body)
+        return answers.content_answer(request, answers.encoded(body))
 
 
 class SocketView(QueryView):
