@@ -7,6 +7,9 @@ BOARD_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 # Words that stand where a board's id would in the admin gateway's paths.
 RESERVED_BOARD_IDS: Final = frozenset({"backtests"})
 
+MAX_NAME_LENGTH: Final = 255
+MAX_DESCRIPTION_LENGTH: Final = 2000
+
 # 15 significant digits: the same number in a bigint, a float index and a JavaScript client.
 MAX_SCALED_SCORE: Final = 999_999_999_999_999
 MAX_DECIMALS: Final = 6

@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-from phoenix_site.common.exceptions import Detail, InvalidInputError
+from phoenix_site.common.exceptions import (
+    ConflictError,
+    Detail,
+    InvalidInputError,
+    UnavailableError,
+)
 from phoenix_site.common.faults import Fault
 
 
@@ -16,3 +21,19 @@ class ConfigError(InvalidInputError):
             f"{first.path}: {first.message}" + (f" (and {more} more)" if more else ""),
             details=[Detail(fault.path, fault.message) for fault in self.faults],
         )
+
+
+class PlanChangedError(UnavailableError):
+    """A window changed between planning a batch and locking the window: plan anew."""
+
+
+class EventRefusedError(ConflictError):
+    """An event cannot be counted, again; ``code`` says why, as its quarantine entry does."""
+
+    code = "EVENT_REFUSED"
+
+
+class WindowNotScoredError(ConflictError):
+    """The window is closed or void: nothing is counted in it any more."""
+
+    code = "WINDOW_NOT_SCORED"
