@@ -40,6 +40,22 @@ WHERE tenant_id = %s AND user_id = %s AND occurred_at >= %s AND occurred_at < %s
 ORDER BY received_at, id
 LIMIT %s
 """  # noqa: S608
+# Bounded, so that a type nobody sends any more does not read the whole log of the tenant.
+_NEWEST_OF_TYPES = f"""
+SELECT {_EVENT_COLUMNS} FROM (
+  SELECT * FROM ingestion_event WHERE tenant_id = %s ORDER BY received_at DESC, id DESC LIMIT %s
+) AS ingestion_event
+WHERE type = ANY (%s)
+ORDER BY received_at DESC, id DESC
+LIMIT %s
+"""  # noqa: S608
+_NEWEST_TYPES = """
+SELECT type, count(*) FROM (
+  SELECT type FROM ingestion_event
+  WHERE tenant_id = %s AND source <> 'internal' ORDER BY received_at DESC, id DESC LIMIT %s
+) AS newest
+GROUP BY type ORDER BY count(*) DESC, type
+"""
 _EVENTS_BY_ROW_ID = f"SELECT {_EVENT_COLUMNS} FROM ingestion_event WHERE id = ANY (%s)"  # noqa: S608
 _HAS_PASSED = """
 SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(barrier)s::text::xid8
@@ -76,6 +92,7 @@ CROSS JOIN LATERAL (
 ORDER BY named.consumer, every.shard
 """
 LAG_BOUND = 100_000
+NEWEST_BOUND = 2_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -152,6 +169,8 @@ def events_by_row_id_across_tenants(ids: Iterable[int]) -> dict[int, StoredEvent
 
 def find_event(tenant_id: str, event_id: str) -> StoredEvent | None:
     """Return the tenant's event of that id, or ``None``. Queries: 1."""
+    if "\0" in event_id:  # a path may hold it, the database's texts cannot
+        return None
     row = _columns(Event.objects.for_tenant(tenant_id).filter(event_id=event_id)).first()
     return None if row is None else StoredEvent(*row)
 
@@ -218,6 +237,23 @@ def _older_than(mark: str) -> Q:
         ) from exc
     # The first bound is what the index can use.
     return Q(received_at__lte=received_at) & older
+
+
+def newest_events_of_types(
+    tenant_id: str, types: Iterable[str], *, limit: int, among: int = NEWEST_BOUND
+) -> list[StoredEvent]:
+    """Return the tenant's newest events of ``types``, looking at its ``among`` newest. Queries: 1.
+
+    The newest comes first.
+    """
+    return _read_events(_NEWEST_OF_TYPES, (tenant_id, among, sorted(types), limit))
+
+
+def newest_event_types(tenant_id: str, *, among: int = NEWEST_BOUND) -> list[str]:
+    """Return the types among the tenant's newest events, the most frequent first. Queries: 1."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST_TYPES, [tenant_id, among])
+        return [event_type for event_type, _ in cursor.fetchall()]
 
 
 def effects_of(event: StoredEvent) -> list[dict[str, Any]]:
