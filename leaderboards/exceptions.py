@@ -37,3 +37,23 @@ class WindowNotScoredError(ConflictError):
     """The window is closed or void: nothing is counted in it any more."""
 
     code = "WINDOW_NOT_SCORED"
+
+
+class BoardExistsError(ConflictError):
+    """The tenant has, or had, a board of this id."""
+
+
+class BoardArchivedError(ConflictError):
+    """The board is archived, which is final."""
+
+
+class VersionConflictError(ConflictError):
+    """Somebody else changed the board since the caller read it."""
+
+    code = "VERSION_CONFLICT"
+
+
+class NeedsRecomputeError(ConflictError):
+    """The change decides how a window scores that has entries and no successor."""
+
+    code = "NEEDS_RECOMPUTE"

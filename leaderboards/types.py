@@ -18,6 +18,7 @@ Match = Literal["all", "first"]
 Aggregation = Literal["sum", "max", "min", "last", "count", "avg"]
 Method = Literal["score_desc", "score_asc"]
 TiePolicy = Literal["first_to_reach", "shared", "dense"]
+BoardStatus = Literal["active", "inactive", "archived"]
 WindowState = Literal["open", "closing", "closed", "void"]
 Reason = Literal[
     "inactive",

@@ -28,7 +28,7 @@ __all__ = [
     "boards_for_scoring",
     "compiled_board",
     "config_of_version",
-    "forget_kept",
+    "forget_versions",
     "get_board",
     "view_of",
     "was_active",
@@ -98,16 +98,17 @@ class _Kept(Generic[Key, Value]):
         if len(self._values) > MAX_KEPT_CONFIGS:
             self._values.popitem(last=False)
 
-    def clear(self) -> None:
-        self._values.clear()
+    def forget(self, key: Key) -> None:
+        self._values.pop(key, None)
 
 
 _compiled: Final[_Kept[VersionId, CompiledBoard]] = _Kept()
 
 
-def forget_kept() -> None:
-    """Drop every compiled config of this process; for tests that empty the database."""
-    _compiled.clear()
+def forget_versions(versions: Iterable[VersionId]) -> None:
+    """Drop the configs of versions that were read before they were, after all, not committed."""
+    for version in versions:
+        _compiled.forget(version)
 
 
 def boards_for_scoring(tenant_ids: Iterable[str]) -> dict[str, tuple[ScoringBoard, ...]]:
