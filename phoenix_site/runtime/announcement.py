@@ -20,6 +20,7 @@ def ready_text(base_url: str, *, seconds: float, sandbox_file: Path | None) -> s
     lines = [
         f"Phoenix is ready at {base_url} ({seconds:.1f} s). Ctrl-C stops it.",
         "",
+        f"  Live board    {base_url}/",
         f"  Admin         {base_url}/admin/",
         f"  API docs      {base_url}/docs/",
     ]

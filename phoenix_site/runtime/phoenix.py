@@ -111,8 +111,9 @@ class Phoenix:
         count = self.options.web_count
         listener = self._listener.fileno()
         self._add(*programs.web(count=count, listener=listener, environment=child_environment))
-        if not self.supervisor.wait_until(Probe(self.base_url), seconds=READY_SECONDS):
-            raise StartError(f"{self.base_url}/ready is not 200 after {READY_SECONDS} s.")
+        probe = Probe(self.base_url)
+        if not self.supervisor.wait_until(probe, seconds=READY_SECONDS):
+            raise StartError(f"Not ready after {READY_SECONDS} s; GET /ready: {probe.last_answer}")
         self._is_ready = True
         self._write_processes()
         self.console.write(
@@ -188,20 +189,27 @@ class Probe:
     def __init__(self, base_url: str) -> None:
         self._address = base_url.removeprefix("http://")
         self._next_at = 0.0
+        self.last_answer = "none"
 
     def __call__(self) -> bool:
         """Return whether Phoenix answered 200 just now."""
         if time.monotonic() < self._next_at:
             return False
+        status, self.last_answer = self._ask()
+        self._next_at = time.monotonic() + PROBE_PAUSE_SECONDS
+        return status == http.HTTPStatus.OK
+
+    def _ask(self) -> tuple[int, str]:
         connection = http.client.HTTPConnection(self._address, timeout=PROBE_SECONDS)
         try:
             connection.request("GET", "/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
+            answer = connection.getresponse()
+            body = answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as exc:
+            return 0, repr(exc)
         finally:
             connection.close()
-            self._next_at = time.monotonic() + PROBE_PAUSE_SECONDS
+        return answer.status, f"{answer.status} {body}"
 
 
 def bind(host: str, port: int) -> socket.socket:
