@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from phoenix_site.common.exceptions import DomainError, MethodError, NotAllowedError
-from phoenix_site.common.http import error_response
+from phoenix_site.common.http import error_response, json_response
 from phoenix_site.common.json import encode
 from phoenix_site.common.requests import current_request_id
 from phoenix_site.common.times import format_utc
@@ -93,6 +93,11 @@ def content_answer(
     if as_of is not None:
         body = b'%b,"as_of":"%b"}' % (body[:-1], format_utc(as_of).encode())
     return HttpResponse(body, content_type="application/json", headers=headers)
+
+
+def created_answer(body: Any) -> HttpResponse:
+    """Return the answer to a request that made something secret; no cache keeps it."""
+    return json_response(body, status=201, headers={"Cache-Control": "no-store"})
 
 
 def refusal(error: DomainError) -> HttpResponse:

@@ -29,6 +29,7 @@ from leaderboards.types import (
     StandingsPage,
 )
 from phoenix_site.common.times import format_utc
+from tenants.types import Ticket
 
 Score = int | Decimal
 Source = Literal["live", "history"]
@@ -216,6 +217,14 @@ class SnapshotsBody(msgspec.Struct):
     total: int
 
 
+class TicketBody(msgspec.Struct):
+    """A ticket for one live connection (WS-1)."""
+
+    ticket: str
+    expires_at: str
+    expires_in: int
+
+
 class SnapshotTopBody(msgspec.Struct, kw_only=True):
     """The standings of a snapshot (LB-56); a final one says all that its hash covers (LB-60)."""
 
@@ -367,6 +376,12 @@ def snapshot_rank_body(snapshot: ShownSnapshot, player: PlayerStanding) -> Snaps
     """Return one player of a snapshot of LB-56."""
     facts = _rank_facts(snapshot.window, player)
     return SnapshotRankBody(**facts, snapshot_time=format_utc(snapshot.taken_at))
+
+
+def ticket_body(ticket: Ticket, now: datetime) -> TicketBody:
+    """Return the body of WS-1."""
+    seconds = round((ticket.expires_at - now).total_seconds())
+    return TicketBody(ticket.value, format_utc(ticket.expires_at), seconds)
 
 
 def shown_score(scaled: int, decimals: int) -> Score:

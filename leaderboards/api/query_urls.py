@@ -20,6 +20,7 @@ query_urlpatterns: list[Any] = [
     path(f"{_BOARD}/windows", query.WindowsView.as_view()),
     path(f"{_BOARD}/ws", query.SocketView.as_view()),
     path(f"{_BOARD}/stream", query.StreamView.as_view()),
+    path("v1/ws-tickets", query.TicketView.as_view()),
     path(_SNAPSHOTS, query.SnapshotsView.as_view()),
     path(f"{_SNAPSHOTS}/<str:snapshot_time>", query.SnapshotView.as_view()),
     path(

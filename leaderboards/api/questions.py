@@ -4,8 +4,10 @@ A wrong value is refused with its name, never bent into a right one (00 section 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.http import QueryDict
 
@@ -47,11 +49,24 @@ class PeriodQuestion:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class TicketQuestion:
+    """The board that a ticket is for, ``None`` for any, and the window that will be asked for."""
+
+    leaderboard_id: str | None
+    window_key: str
+
+
 def read_window_key(query: QueryDict) -> str | None:
     """Return the asked window. Raises: ``InvalidInputError``."""
     sent = query.get("window_key")
-    if sent is None or sent == CURRENT or windows.is_window_key(sent):
-        return sent
+    return None if sent is None else check_window_key(sent)
+
+
+def check_window_key(text: str) -> str:
+    """Return ``text`` if it is ``current`` or may be a key. Raises: ``InvalidInputError``."""
+    if text == CURRENT or windows.is_window_key(text):
+        return text
     raise _bad("window_key", "must be current or a window's key, such as 2026-W47 or 2026-11-18")
 
 
@@ -116,6 +131,18 @@ def read_period(query: QueryDict) -> PeriodQuestion:
 def read_snapshot_time(text: str) -> datetime:
     """Return the instant of a snapshot's path. Raises: ``InvalidInputError``."""
     return _parse_time(text, "snapshot_time")
+
+
+def read_ticket_request(body: Any) -> TicketQuestion:
+    """Return what a ticket is wanted for. Raises: ``InvalidInputError``."""
+    if not isinstance(body, Mapping):
+        raise InvalidInputError("The body must be an object.")
+    leaderboard_id, window_key = body.get("leaderboard_id"), body.get("window_key", CURRENT)
+    if leaderboard_id is not None and not isinstance(leaderboard_id, str):
+        raise _bad("leaderboard_id", "must be a board's id")
+    if not isinstance(window_key, str):
+        raise _bad("window_key", "must be current or a window's key")
+    return TicketQuestion(leaderboard_id, check_window_key(window_key))
 
 
 def is_external_id(text: str) -> bool:

@@ -4,19 +4,19 @@ A connection is a member that lapses unless its process renews it, so a crash he
 out of reach limits nobody, as with every limit.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from phoenix_site.common.exceptions import RateLimitedError
 from phoenix_site.common.logging import get_logger
-from phoenix_site.common.redis import RedisError, get_async_redis, key
+from phoenix_site.common.redis import RedisError, get_async_redis, get_redis, key
 
 log = get_logger(__name__)
 
 RENEW_SECONDS: Final = 30
 LAPSE_SECONDS: Final = 90
-_RENEWED_AT_ONCE: Final = 500
+_SAID_AT_ONCE: Final = 500
 
 # KEYS: of the player, of the tenant.  ARGV: connection, lapse s, limit of player, of tenant.
 _COUNT_IN: Final = """
@@ -40,6 +40,12 @@ for _, key in ipairs(KEYS) do
   redis.call('ZADD', key, now + ARGV[2], ARGV[1])
   redis.call('EXPIRE', key, ARGV[2])
 end
+"""
+# KEYS: of the player, of the tenant.  Answers how many count in each.
+_COUNT: Final = """
+local now = tonumber(redis.call('TIME')[1])
+return {redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf'),
+        redis.call('ZCOUNT', KEYS[2], '(' .. now, '+inf')}
 """
 _REFUSALS: Final = ("The player has", "The tenant has")
 
@@ -67,41 +73,65 @@ async def take_seat(seat: Seat, *, player_limit: int, tenant_limit: int) -> None
             _COUNT_IN, 2, *seat.keys, seat.connection_id, LAPSE_SECONDS, *limits
         )
         refused_by = await cast(Awaitable[int], answer)
-    except RedisError as exc:
+    except (RedisError, OSError) as exc:
         log.warning("connections.not_counted", error=type(exc).__name__)
         return
     if refused_by:
-        whose, limit = _REFUSALS[refused_by - 1], limits[refused_by - 1]
-        raise RateLimitedError(f"{whose} {limit} connections already.", retry_after=LAPSE_SECONDS)
+        raise _refusal(refused_by - 1, limits)
 
 
-async def leave_seat(seat: Seat) -> None:
-    """Count a connection out; what cannot be said now lapses by itself."""
+def check_seats(tenant_id: str, user_id: str, *, player_limit: int, tenant_limit: int) -> None:
+    """Refuse as ``take_seat`` would now: a browser cannot read why its socket was refused.
+
+    Raises: ``RateLimitedError``.
+    """
+    limits = (player_limit, tenant_limit)
+    keys = Seat("", tenant_id, user_id).keys
     try:
-        async with get_async_redis().pipeline(transaction=False) as pipe:
-            for name in seat.keys:
-                pipe.zrem(name, seat.connection_id)
-            await pipe.execute()
-    except RedisError as exc:
-        log.warning("connections.not_counted_out", error=type(exc).__name__)
+        counts = cast(list[int], get_redis().eval(_COUNT, 2, *keys))
+    except (RedisError, OSError) as exc:
+        log.warning("connections.not_counted", error=type(exc).__name__)
+        return
+    for place, (count, limit) in enumerate(zip(counts, limits, strict=True)):
+        if count >= limit:
+            raise _refusal(place, limits)
+
+
+def _refusal(place: int, limits: tuple[int, int]) -> RateLimitedError:
+    message = f"{_REFUSALS[place]} {limits[place]} connections already."
+    return RateLimitedError(message, retry_after=LAPSE_SECONDS)
+
+
+async def leave_seats(seats: Iterable[Seat]) -> None:
+    """Count connections out; what cannot be said now lapses by itself."""
+    await _say(seats, _add_leaving)
 
 
 async def renew_seats(seats: Iterable[Seat]) -> None:
     """Say that these connections are still there."""
+    await _say(seats, _add_renewal)
+
+
+async def _say(seats: Iterable[Seat], add: Callable[[Any, Seat], None]) -> None:
+    """Send what ``add`` says of each seat, a few hundred in one go and one go at a time.
+
+    A mass disconnect would otherwise ask for a Redis connection per socket.
+    """
     waiting = list(seats)
     try:
-        for start in range(0, len(waiting), _RENEWED_AT_ONCE):
-            await _renew(waiting[start : start + _RENEWED_AT_ONCE])
-    except RedisError as exc:
-        log.warning("connections.not_renewed", error=type(exc).__name__)
+        for start in range(0, len(waiting), _SAID_AT_ONCE):
+            async with get_async_redis().pipeline(transaction=False) as pipe:
+                for seat in waiting[start : start + _SAID_AT_ONCE]:
+                    add(pipe, seat)
+                await pipe.execute()
+    except (RedisError, OSError) as exc:
+        log.warning("connections.not_said", seats=len(waiting), error=type(exc).__name__)
 
 
-async def _renew(seats: Sequence[Seat]) -> None:
-    async with get_async_redis().pipeline(transaction=False) as pipe:
-        for seat in seats:
-            _add_script(pipe, seat)
-        await pipe.execute()
+def _add_leaving(pipe: Any, seat: Seat) -> None:
+    for name in seat.keys:
+        pipe.zrem(name, seat.connection_id)
 
 
-def _add_script(pipe: Any, seat: Seat) -> None:
+def _add_renewal(pipe: Any, seat: Seat) -> None:
     pipe.eval(_RENEW, 2, *seat.keys, seat.connection_id, LAPSE_SECONDS)

@@ -6,6 +6,7 @@ The hot reads have a second entrance in ``leaderboards.api.fast``.
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.permissions import BasePermission
@@ -17,12 +18,14 @@ from leaderboards.api import admission, answers, bodies, contents, questions
 from leaderboards.api.admission import Reader
 from leaderboards.selectors import history, standings
 from leaderboards.selectors.shown import nothing_here
+from leaderboards.services import connections
 from leaderboards.types import PlayerStanding, ShownWindow
 from phoenix_site.common.drf import GatewayView
-from phoenix_site.common.exceptions import InvalidInputError
+from phoenix_site.common.exceptions import InvalidInputError, NotAllowedError
 from tenants.api.authentication import QueryAuthentication, caller_of
+from tenants.api.idempotency import idempotent
 from tenants.api.throttles import QueryThrottle
-from tenants.services import snapshots
+from tenants.services import snapshots, tickets
 
 
 class OriginIsAllowed(BasePermission):
@@ -77,6 +80,8 @@ class QueryView(GatewayView):
 class BoardsView(QueryView):
     def get(self, request: Request) -> HttpResponse:
         page = questions.read_page(request.GET)
+        if request.GET.get("tenant_id", self.reader.tenant_id) != self.reader.tenant_id:
+            raise NotAllowedError("The token is of another tenant.")
         boards = history.active_boards(
             self.reader.tenant_id, limit=page.limit, offset=page.offset, now=self.reader.now
         )
@@ -208,6 +213,27 @@ class SnapshotPlayerView(QueryView):
             raise nothing_here()
         body = bodies.snapshot_rank_body(snapshot, player)
         return answers.content_answer(request, answers.encoded(body))
+
+
+class TicketView(QueryView):
+    """Tickets: what a browser, which cannot send headers there, opens one live connection with."""
+
+    methods = ("POST", "OPTIONS")
+
+    @idempotent
+    def post(self, request: Request) -> HttpResponse:
+        wanted = questions.read_ticket_request(request.data)
+        reader = self.reader
+        if wanted.leaderboard_id is not None:
+            admission.find_window(reader, wanted.leaderboard_id, wanted.window_key)
+        connections.check_seats(
+            reader.tenant_id,
+            reader.user_id,
+            player_limit=settings.PHOENIX_SOCKETS_PER_PLAYER,
+            tenant_limit=snapshots.tenant_settings(reader.tenant_id).max_sockets,
+        )
+        ticket = tickets.create_ticket(reader.caller, wanted.leaderboard_id, now=reader.now)
+        return answers.created_answer(bodies.ticket_body(ticket, reader.now))
 
 
 class SocketView(QueryView):
