@@ -34,10 +34,10 @@ run: .venv/has-runtime  ## Start everything with a sandbox and print what to ope
 	@exec $(PY) manage.py phoenix
 
 test: .venv/has-tests  ## Run all tests with coverage on servers of their own
-	$(PY) -m pytest -n auto --cov --cov-report=term:skip-covered -q
+	$(PY) -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered -q
 
 test-system: .venv/has-tests  ## Run what touches the database on the machine's own PostgreSQL
-	PHOENIX_TEST_ENGINE=system $(PY) -m pytest -n auto -q -m database
+	PHOENIX_TEST_ENGINE=system $(PY) -m pytest -n auto --dist loadgroup -q -m database
 
 smoke: .venv/has-tests  ## Run the smoke test against the running Phoenix, or a throw-away one
 	@$(PY) -m phoenix_site.runtime with-phoenix --or-running -- $(PY) manage.py smoke

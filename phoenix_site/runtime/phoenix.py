@@ -145,6 +145,9 @@ class Phoenix:
                 raise StartError(f"{server.name} does not answer after {READY_SECONDS} s.")
 
     def _prepare_database(self) -> None:
+        if os.environ.get("PHOENIX_ENV") == "prod":
+            self.console.say("checking the configuration")
+            self._manage("check", "--deploy", "--fail-level", "ERROR")
         self.console.say("migrating the database")
         self._manage("migrate", "--no-input", "--verbosity", "0")
         if self._has_sandbox:
