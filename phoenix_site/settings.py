@@ -162,6 +162,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "phoenix/admin/locked_out.html"
 AXES_ENABLE_ADMIN = False
 # Sign-ins are in the audit log; a second log would keep more of a person than it needs to.
 AXES_DISABLE_ACCESS_LOG = True

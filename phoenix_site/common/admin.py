@@ -12,9 +12,16 @@ from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
+from unfold.forms import (
+    AdminPasswordChangeForm,
+    AuthenticationForm,
+    UserChangeForm,
+    UserCreationForm,
+)
 from unfold.paginator import InfinitePaginator
 from unfold.sites import UnfoldAdminSite
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -25,6 +32,8 @@ from phoenix_site.common.exceptions import DomainError
 
 __all__ = [
     "ActionVariant",
+    "AdminPasswordChangeForm",
+    "AuthenticationForm",
     "Confirmation",
     "InfinitePaginator",
     "ModelAdmin",
@@ -32,11 +41,14 @@ __all__ = [
     "ReasonForm",
     "StackedInline",
     "TabularInline",
+    "UnfoldAdminCheckboxSelectMultipleWidget",
     "UnfoldAdminSelectWidget",
     "UnfoldAdminSite",
     "UnfoldAdminTextInputWidget",
     "UnfoldAdminTextareaWidget",
     "UnfoldBooleanSwitchWidget",
+    "UserChangeForm",
+    "UserCreationForm",
     "action",
     "confirmation_page",
     "display",

@@ -11,10 +11,12 @@ from typing import Any
 from django.contrib.admin import RelatedFieldListFilter, site
 from django.db.models import Model, QuerySet
 from django.forms import Form
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from phoenix_site.common.admin import ModelAdmin, StackedInline, TabularInline
+from phoenix_site.common.admin import ModelAdmin, StackedInline, TabularInline, say_refusal
+from phoenix_site.common.exceptions import DomainError
 from phoenix_site.common.requests import login_address
 from tenants.models import Tenant
 from tenants.selectors.snapshots import member_tenant_ids
@@ -84,16 +86,74 @@ class ScopedRelatedFilter(RelatedFieldListFilter):
         return list(choices)
 
 
-class TenantScopedAdmin(ModelAdmin):  # type: ignore[misc]
+class AuditedAdmin(ModelAdmin):  # type: ignore[misc]
+    """Base of every page on which people change something.
+
+    Changes are written to the audit log with the values before and after, unless
+    ``is_audited_by_service`` says that the services which the page calls do so. What a service
+    refuses while saving is shown, and nothing is saved.
+    """
+
+    is_audited_by_service = False
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            answer: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
+        except DomainError as exc:
+            say_refusal(self, request, self.opts.verbose_name, exc)
+            return HttpResponseRedirect(request.get_full_path())
+        return answer
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Form, formsets: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        # The one place that has the form after saving; the log methods below have only the object.
+        setattr(request, _CHANGE, (_initial(form), _cleaned(form)))
+        return super().construct_change_message(request, form, formsets, *args, **kwargs)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        _, after = getattr(request, _CHANGE, (None, None))
+        self._record(request, obj, "created", after=after)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        before, after = getattr(request, _CHANGE, (None, None))
+        # Saving a form in which nothing was changed is no change.
+        if after is None or after:
+            self._record(request, obj, "changed", before=before, after=after)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for obj in queryset:
+            self._record(request, obj, "deleted")
+        return super().log_deletions(request, queryset)
+
+    def tenant_id_of(self, obj: Any) -> str | None:
+        """Return the id of the tenant that owns ``obj``, or ``None`` when none does."""
+        return None
+
+    def _record(
+        self, request: HttpRequest, obj: Any, verb: str, **values: Mapping[str, Any] | None
+    ) -> None:
+        if self.is_audited_by_service:
+            return
+        name = str(self.opts.model_name)
+        audit.record(
+            f"{name}.{verb}",
+            actor=staff_actor(request),
+            now=timezone.now(),
+            tenant_id=self.tenant_id_of(obj),
+            change=AuditChange(name, str(obj.pk), str(obj), **values),
+        )
+
+
+class TenantScopedAdmin(AuditedAdmin):
     """Base of every page over rows that a tenant owns.
 
-    ``tenant_field`` is the path to the tenant, such as ``tenant`` or ``board__tenant``. Changes are
-    written to the audit log with the values before and after, unless ``is_audited_by_service`` says
-    that the services which the page calls do so.
+    ``tenant_field`` is the path to the tenant, such as ``tenant`` or ``board__tenant``.
     """
 
     tenant_field = "tenant"
-    is_audited_by_service = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return in_scope(super().get_queryset(request), request, self.tenant_field)
@@ -118,29 +178,6 @@ class TenantScopedAdmin(ModelAdmin):  # type: ignore[misc]
     def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
         return [self._scoped_filter(item) for item in super().get_list_filter(request)]
 
-    def construct_change_message(
-        self, request: HttpRequest, form: Form, formsets: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        # The one place that has the form after saving; the log methods below have only the object.
-        setattr(request, _CHANGE, (_initial(form), _cleaned(form)))
-        return super().construct_change_message(request, form, formsets, *args, **kwargs)
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        _, after = getattr(request, _CHANGE, (None, None))
-        self._record(request, obj, "created", after=after)
-        return super().log_addition(request, obj, message)
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        before, after = getattr(request, _CHANGE, (None, None))
-        if after:
-            self._record(request, obj, "changed", before=before, after=after)
-        return super().log_change(request, obj, message)
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        for obj in queryset:
-            self._record(request, obj, "deleted")
-        return super().log_deletions(request, queryset)
-
     def tenant_id_of(self, obj: Any) -> str | None:
         """Return the id of the tenant that owns ``obj``."""
         value = obj
@@ -161,20 +198,6 @@ class TenantScopedAdmin(ModelAdmin):  # type: ignore[misc]
         related = _related_model(self.model, item)
         is_owned = related is not None and tenant_path(related) is not None
         return (item, ScopedRelatedFilter) if is_owned else item
-
-    def _record(
-        self, request: HttpRequest, obj: Any, verb: str, **values: Mapping[str, Any] | None
-    ) -> None:
-        if self.is_audited_by_service:
-            return
-        name = str(self.opts.model_name)
-        audit.record(
-            f"{name}.{verb}",
-            actor=staff_actor(request),
-            now=timezone.now(),
-            tenant_id=self.tenant_id_of(obj),
-            change=AuditChange(name, str(obj.pk), str(obj), **values),
-        )
 
 
 class TenantScopedTabularInline(TabularInline):  # type: ignore[misc]

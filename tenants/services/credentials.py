@@ -55,7 +55,7 @@ def create_tenant_secret(
         kind=TENANT_HMAC,
         tenant=tenant,
         label=_checked_label(label),
-        scopes=_checked_scopes(scopes, TENANT_SCOPES),
+        scopes=_checked_scopes(scopes, _known_scopes(TENANT_HMAC)),
         allowed_cidrs=_checked_cidrs(allowed_cidrs),
         expires_at=_checked_end(expires_at, now),
     )
@@ -85,7 +85,7 @@ def create_api_key(
         kind=API_KEY,
         tenant=owner,
         label=_checked_label(label),
-        scopes=_checked_scopes(scopes, {**ADMIN_SCOPES, EVERY_SCOPE: ""}),
+        scopes=_checked_scopes(scopes, _known_scopes(API_KEY)),
         allowed_cidrs=_checked_cidrs(allowed_cidrs),
         expires_at=_checked_end(expires_at, now),
     )
@@ -164,6 +164,22 @@ def revoke_credential(
     return credential
 
 
+def check_values(
+    kind: str,
+    *,
+    label: str,
+    scopes: Iterable[str],
+    allowed_cidrs: Iterable[str],
+    expires_at: datetime | None,
+    now: datetime,
+) -> None:
+    """Check what a form is about to ask for. Raises: ``InvalidInputError`` naming the field."""
+    _checked_label(label)
+    _checked_scopes(scopes, _known_scopes(kind))
+    _checked_cidrs(allowed_cidrs)
+    _checked_end(expires_at, now)
+
+
 def reencrypt_secrets() -> int:
     """Encrypt every stored secret with the first of the present keys and return how many.
 
@@ -229,8 +245,7 @@ def _set(credential: Credential, name: str, value: Any, now: datetime) -> None:
     if name == "label":
         credential.label = _checked_label(value)
     elif name == "scopes":
-        known = {**ADMIN_SCOPES, EVERY_SCOPE: ""} if is_key else TENANT_SCOPES
-        credential.scopes = _checked_scopes(value, known)
+        credential.scopes = _checked_scopes(value, _known_scopes(credential.kind))
     elif name == "allowed_cidrs":
         credential.allowed_cidrs = _checked_cidrs(value)
     elif name == "expires_at":
@@ -240,6 +255,10 @@ def _set(credential: Credential, name: str, value: Any, now: datetime) -> None:
         credential.tenants.set([_tenant(tenant_id) for tenant_id in sorted(set(value))])
     else:
         raise _fault(name, "cannot be set")
+
+
+def _known_scopes(kind: str) -> dict[str, str]:
+    return {**ADMIN_SCOPES, EVERY_SCOPE: "Everything"} if kind == API_KEY else TENANT_SCOPES
 
 
 def _checked_label(label: str) -> str:

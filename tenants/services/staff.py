@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django_otp import match_token, user_has_device
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
@@ -29,7 +30,7 @@ from tenants.tokens import (
     read_staff_access,
     read_staff_refresh,
 )
-from tenants.types import Actor, Caller, StaffSnapshot, StaffTokens
+from tenants.types import Actor, AuditChange, Caller, StaffSnapshot, StaffTokens
 
 log = get_logger(__name__)
 
@@ -150,6 +151,25 @@ def record_refused_sign_in(username: str, *, door: str, address: str, now: datet
     actor = Actor("staff", "", username[:150], address)
     audit.record("staff.sign_in_refused", actor=actor, now=now, reason=door)
     log.warning("staff.sign_in_refused", door=door)
+
+
+@transaction.atomic
+def add_second_factor(user: Any, *, name: str, actor: Actor, now: datetime) -> str:
+    """Give a person a device for one-time codes and return its ``otpauth://`` address, once."""
+    device = TOTPDevice.objects.create(user=user, name=name, confirmed=True)
+    about = AuditChange("second_factor", str(device.pk), f"{user.get_username()}: {name}")
+    audit.record("second_factor.added", actor=actor, now=now, change=about)
+    log.info("second_factor.added", staff=user.pk)
+    return str(device.config_url)
+
+
+@transaction.atomic
+def remove_second_factor(device: Any, *, actor: Actor, now: datetime) -> None:
+    """Take a device for one-time codes away."""
+    about = AuditChange("second_factor", str(device.pk), f"{device.user}: {device.name}")
+    device.delete()
+    audit.record("second_factor.removed", actor=actor, now=now, change=about)
+    log.info("second_factor.removed", staff=device.user_id)
 
 
 def purge_ended_tokens(*, now: datetime) -> int:

@@ -1,6 +1,7 @@
 """Tenants: create, change, suspend and reinstate; every change is audited."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from tenants.services import audit, snapshots
 from tenants.types import Actor, AuditChange
 
 log = get_logger(__name__)
+
+_is_origin = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?").fullmatch
 
 # What may change after creation; id, operator and environment are what other systems know it by.
 SETTABLE: Final = (
@@ -166,8 +169,16 @@ def _refuse_unknown(chosen: Mapping[str, Any]) -> None:
             raise _fault(name, "cannot be set")
 
 
+def check_origins(origins: Iterable[str]) -> None:
+    """Refuse what no browser sends as its origin. Raises: ``InvalidInputError``."""
+    for origin in origins:
+        if not _is_origin(origin):
+            raise _fault("allowed_origins", f"has {origin!r}; write scheme and host only")
+
+
 def _check(tenant: Tenant) -> None:
     check_limits(tenant.limits)
+    check_origins(tenant.allowed_origins)
     try:
         tenant.full_clean(validate_unique=False, validate_constraints=False)
     except ValidationError as exc:
