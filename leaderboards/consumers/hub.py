@@ -22,10 +22,12 @@ from leaderboards.consumers.connection import Connection
 from leaderboards.consumers.feeds import Feed
 from leaderboards.consumers.messages import CURRENT
 from leaderboards.consumers.readers import StandingsReader
+from leaderboards.consumers.tickers import Ticker
 from leaderboards.rules import live
 from leaderboards.rules.live import ResumePoint, StreamFrame, ViewSpec
 from leaderboards.selectors import shown
 from leaderboards.services import connections as seats
+from leaderboards.services.connections import Seat
 from leaderboards.types import ShownWindow
 from phoenix_site.common import lifecycle
 from phoenix_site.common.exceptions import NotFoundError, UnavailableError
@@ -44,6 +46,7 @@ _ACCESS_SECONDS: Final = 3.0
 # Every so many looks everything is read although nobody said that it changed.
 _LOOKS_PER_POKE: Final = 2
 _RETRY_SECONDS: Final = 1.0
+_LEAVE_SECONDS: Final = 0.2
 _LAYER_SECONDS: Final = 3.0
 # After so many connections other work of the process gets its turn.
 _CONNECTIONS_AT_ONCE: Final = 200
@@ -65,6 +68,8 @@ class Hub:
         self._opening = asyncio.Lock()
         # How many connections are being opened at a time; a stampede waits here, not in pools.
         self.door = asyncio.Semaphore(_OPENED_AT_ONCE)
+        self._left_seats: list[Seat] = []
+        self._seat_ticker = Ticker(self._leave_seats, seconds=_LEAVE_SECONDS)
         self._layer: Any = get_channel_layer()
         self._channel: str | None = None
         work = (self._listen, self._look_regularly, self._feel_pulses, self._check_accesses)
@@ -76,6 +81,8 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._seat_ticker.stop()
+        await self._leave_seats()
         for feed in self._feeds.values():
             await feed.stop()
         self._feeds.clear()
@@ -89,6 +96,11 @@ class Hub:
         self._connections.discard(connection)
         connection.leave()
         connection.outbox.close()
+
+    def give_up(self, seat: Seat) -> None:
+        """Count a connection out soon, together with others that end now."""
+        self._left_seats.append(seat)
+        self._seat_ticker.poke()
 
     async def show(
         self,
@@ -282,6 +294,10 @@ class Hub:
             await watch.check_access(connection, now=timezone.now())
             if number % _CONNECTIONS_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    async def _leave_seats(self) -> None:
+        left, self._left_seats = self._left_seats, []
+        await seats.leave_seats(left)
 
     async def _keep_seats(self) -> None:
         await asyncio.sleep(seats.RENEW_SECONDS)

@@ -80,7 +80,7 @@ class StandingsSocket:
                 await send({"type": "websocket.accept", "subprotocol": _chosen_protocol(scope)})
                 await _serve(hub, admission, scope, receive, send)
             finally:
-                await seats.leave_seat(admission.seat)
+                hub.give_up(admission.seat)
 
 
 @dataclass(frozen=True, slots=True)
