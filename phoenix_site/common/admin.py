@@ -10,6 +10,7 @@ from django.contrib.admin import helpers
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.contrib.filters.admin import RangeDateTimeFilter, TextFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import (
@@ -37,10 +38,12 @@ __all__ = [
     "Confirmation",
     "InfinitePaginator",
     "ModelAdmin",
+    "RangeDateTimeFilter",
     "ReadOnlyAdmin",
     "ReasonForm",
     "StackedInline",
     "TabularInline",
+    "TextFilter",
     "UnfoldAdminCheckboxSelectMultipleWidget",
     "UnfoldAdminSelectWidget",
     "UnfoldAdminSite",
