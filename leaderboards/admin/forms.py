@@ -1,25 +1,29 @@
 """The board form: a person's fields on one side, the config document of the API on the other."""
 
-import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import available_timezones
 
+import msgspec
 from django import forms
 from django.core.exceptions import ValidationError
 
+from leaderboards.exceptions import ConfigError
 from leaderboards.models import Leaderboard
+from leaderboards.rules.boards import find_value_faults
+from leaderboards.rules.configuration import parse_config
 from phoenix_site.common.admin import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
-from phoenix_site.common.exceptions import Detail
+from phoenix_site.common.exceptions import Detail, DomainError, InvalidJsonError
 from phoenix_site.common.json import decode, encode
 from phoenix_site.common.times import format_utc
+from phoenix_site.common.zones import zone_names
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 TYPES = (
@@ -72,6 +76,14 @@ FIELD_OF_PATH = {
     "config.snapshots.top": "snapshot_top",
 }
 NEW_RULES = [{"event_type": "game.completed", "points_expression": "attrs.score"}]
+RULE_PARTS = {
+    "event_type": ", event type",
+    "points_expression": ", points",
+    "conditions": ", condition",
+}
+_is_rule_path = re.compile(
+    r"config\.scoring\.rules\.(?P<number>\d+)(?:\.(?P<part>\w+))?.*"
+).fullmatch
 
 
 class RulesWidget(forms.Widget):
@@ -80,7 +92,30 @@ class RulesWidget(forms.Widget):
     template_name = "phoenix/admin/rules_widget.html"
 
     def format_value(self, value: Any) -> str:
-        return value if isinstance(value, str) else json.dumps(value or NEW_RULES)
+        return value if isinstance(value, str) else pretty(value or NEW_RULES)
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        context["rows"] = _rule_rows(context["widget"]["value"])
+        return context
+
+
+def _rule_rows(text: str) -> list[dict[str, str]] | None:
+    """Return what the rows show, ``None`` when the text is not a list of rules."""
+    try:
+        rules = decode(text)
+    except InvalidJsonError:
+        return None
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        return None
+    return [
+        {
+            name: value if isinstance(value, str) else encode(value).decode()
+            for name, value in rule.items()
+            if value is not None
+        }
+        for rule in rules
+    ]
 
 
 class JsonField(forms.CharField):
@@ -91,8 +126,8 @@ class JsonField(forms.CharField):
             return None
         try:
             return decode(value)
-        except Exception as exc:
-            raise ValidationError(f"This is not JSON: {exc}") from exc
+        except InvalidJsonError as exc:
+            raise ValidationError(exc.message.replace("The body", "This")) from exc
 
     def prepare_value(self, value: Any) -> Any:
         return value if value is None or isinstance(value, str) else pretty(value)
@@ -100,7 +135,7 @@ class JsonField(forms.CharField):
 
 def pretty(document: Any) -> str:
     """Return ``document`` as JSON for people."""
-    return json.dumps(json.loads(encode(document)), indent=2, ensure_ascii=False)
+    return msgspec.json.format(encode(document), indent=2).decode()
 
 
 def _text(**attrs: str) -> forms.Widget:
@@ -232,6 +267,15 @@ class BoardForm(forms.ModelForm[Leaderboard]):
         help_text="Scores it anew from the event log. Otherwise changed rules begin with the next "
         "window, once the open one has entries.",
     )
+    reason = forms.CharField(
+        label="Reason",
+        required=False,
+        max_length=500,
+        widget=_text(placeholder="Why this change"),
+        help_text="Kept in the audit log.",
+    )
+    # The version that the form was filled from, so that nobody overwrites what they have not seen.
+    expected_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
     use_json = forms.BooleanField(
         label="Save the JSON instead of the fields",
         required=False,
@@ -245,6 +289,9 @@ class BoardForm(forms.ModelForm[Leaderboard]):
         help_text="Follows the fields while you type.",
     )
 
+    # What the service said when this very form was to be saved.
+    refusal: DomainError | None = None
+
     class Meta:
         model = Leaderboard
         fields = ["tenant", "leaderboard_id", "name", "description"]
@@ -256,49 +303,90 @@ class BoardForm(forms.ModelForm[Leaderboard]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         instance: Leaderboard | None = kwargs.get("instance")
         config = instance.config if instance and instance.pk else None
-        if config is not None:
-            kwargs["initial"] = initial_of(config) | (kwargs.get("initial") or {})
+        if instance is not None and config is not None:
+            known = initial_of(config) | {"expected_version": instance.version}
+            kwargs["initial"] = known | (kwargs.get("initial") or {})
         super().__init__(*args, **kwargs)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if not self.errors:
-            cleaned["config"] = (
-                cleaned["config_json"] if cleaned.get("use_json") else config_of(cleaned)
-            )
+        if cleaned.get("use_json") and cleaned.get("config_json") is None:
+            self.add_error("config_json", "Paste the document here, or save the fields.")
+        cleaned["config"] = self.config
+        self.add_faults(_faults_of(self.config))
+        if self.refusal is not None:
+            self.add_faults(self.refusal.details or [Detail("", self.refusal.message)])
         return cleaned
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """Return the document as far as the valid fields tell it; call it after cleaning."""
+        cleaned = self.cleaned_data
+        if cleaned.get("use_json"):
+            document = cleaned.get("config_json")
+            return document if isinstance(document, dict) else {}
+        return config_of(cleaned)
+
     def add_faults(self, details: Iterable[Detail]) -> None:
-        """Show each fault at the field it is about, or above the form."""
+        """Show each fault at the field it is about, or above the form.
+
+        A field that already has a fault of its own is left with it.
+        """
         for detail in details:
-            self.add_error(field_of(detail.field), f"{detail.field}: {detail.message}")
+            name = self._field_of(detail.field)
+            if name is None or name not in self.errors or name == "rules":
+                self.add_error(name, said_of(detail))
+
+    def _field_of(self, path: str) -> str | None:
+        if self.data.get(self.add_prefix("use_json")) and path.startswith("config"):
+            return "config_json"
+        name = field_of(path, is_monthly=self.cleaned_data.get("timeframe_type") == "monthly")
+        return name if name in self.fields else None
 
 
-def field_of(path: str) -> str | None:
+def _faults_of(config: Mapping[str, Any]) -> list[Detail]:
+    faults = find_value_faults({"config": config})
+    if faults:
+        return [Detail(fault.path, fault.message) for fault in faults]
+    try:
+        parse_config(config)
+    except ConfigError as exc:
+        return list(exc.details)
+    return []
+
+
+def field_of(path: str, *, is_monthly: bool = False) -> str | None:
     """Return the form's field for a path of the document, or ``None``."""
-    normalized = path.replace("[", ".").replace("]", "")
-    fitting = [known for known in FIELD_OF_PATH if normalized.startswith(known)]
-    return FIELD_OF_PATH[max(fitting, key=len)] if fitting else None
+    fitting = [known for known in FIELD_OF_PATH if path == known or path.startswith(f"{known}.")]
+    if not fitting:
+        return None
+    name = FIELD_OF_PATH[max(fitting, key=len)]
+    return "reset_monthday" if is_monthly and name == "reset_weekday" else name
+
+
+def said_of(detail: Detail) -> str:
+    """Return a fault as a sentence about the form, not about the document."""
+    rule = _is_rule_path(detail.field)
+    if rule is not None:
+        part = RULE_PARTS.get(rule["part"] or "", "")
+        return f"Rule {int(rule['number']) + 1}{part}: {detail.message}."
+    message = f"{detail.message[:1].upper()}{detail.message[1:].rstrip('.')}."
+    is_known = not detail.field or field_of(detail.field) is not None
+    return message if is_known else f"{detail.field}: {detail.message}."
 
 
 def config_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config document that the fields describe."""
+    """Return the config document that the fields describe; what is missing is left out."""
     config: dict[str, Any] = {
         "timeframe": _timeframe_of(cleaned),
         "scoring": _scoring_of(cleaned),
-        "ranking": _without_none(
+        "ranking": _chosen(cleaned, "method", "tie_policy", "size", "min_score", "max_score"),
+        "snapshots": _without_none(
             {
-                "method": cleaned["method"],
-                "tie_policy": cleaned["tie_policy"],
-                "size": cleaned["size"],
-                "min_score": cleaned.get("min_score"),
-                "max_score": cleaned.get("max_score"),
+                "every_seconds": cleaned.get("snapshot_every_seconds"),
+                "top": cleaned.get("snapshot_top"),
             }
         ),
-        "snapshots": {
-            "every_seconds": cleaned["snapshot_every_seconds"],
-            "top": cleaned["snapshot_top"],
-        },
     }
     if cleaned.get("scope"):
         config["scope"] = {"filters": cleaned["scope"]}
@@ -306,14 +394,14 @@ def config_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _timeframe_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
-    kind = cleaned["timeframe_type"]
+    kind = cleaned.get("timeframe_type")
     timeframe: dict[str, Any] = {
         "type": kind,
-        "timezone": cleaned["timezone"],
-        "grace_seconds": cleaned["grace_seconds"],
+        "timezone": cleaned.get("timezone"),
+        "grace_seconds": cleaned.get("grace_seconds"),
     }
     if kind == "weekly":
-        timeframe["reset_day"] = cleaned["reset_weekday"]
+        timeframe["reset_day"] = cleaned.get("reset_weekday")
     elif kind == "monthly":
         timeframe["reset_day"] = cleaned.get("reset_monthday") or 1
     if kind in {"daily", "weekly", "monthly"}:
@@ -326,12 +414,7 @@ def _timeframe_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scoring_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
-    scoring: dict[str, Any] = {
-        "rules": cleaned["rules"],
-        "match": cleaned["match"],
-        "aggregation": cleaned["aggregation"],
-        "decimals": cleaned["decimals"],
-    }
+    scoring = _chosen(cleaned, "rules", "match", "aggregation", "decimals")
     events = cleaned.get("max_events_per_window")
     limits = _without_none(
         {
@@ -343,6 +426,10 @@ def _scoring_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
     if limits:
         scoring["limits"] = limits
     return scoring
+
+
+def _chosen(cleaned: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return _without_none({name: cleaned.get(name) for name in names})
 
 
 def _without_none(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -393,5 +480,5 @@ def _decimal(value: Any) -> Decimal | None:
 
 
 def timezone_names() -> list[str]:
-    """Return the zones to offer, as the IANA table names them."""
-    return sorted(name for name in available_timezones() if "/" in name or name == "UTC")
+    """Return the zones to offer, without the old aliases that have no region."""
+    return sorted(name for name in zone_names() if "/" in name or name == "UTC")

@@ -3,30 +3,33 @@
   "use strict";
 
   const rowFields = [
-    { name: "event_type", placeholder: "match.completed", label: "Event type" },
-    { name: "points_expression", placeholder: "attrs.score", label: "Points" },
+    { name: "event_type", placeholder: "match.completed", label: "Event type", list: "phoenix-event-types" },
+    { name: "points_expression", placeholder: "attrs.score", label: "Points", list: "phoenix-paths" },
     { name: "conditions", placeholder: '{"attrs.victory": {"eq": true}}', label: "Only if" },
   ];
 
-  function parsed(text) {
-    try { return { value: JSON.parse(text) }; } catch { return null; }
+  function isJson(text) {
+    try { JSON.parse(text); return true; } catch { return false; }
+  }
+
+  function makeInput(field, value, changed) {
+    const input = document.createElement(field.name === "conditions" ? "textarea" : "input");
+    input.dataset.name = field.name;
+    input.placeholder = field.placeholder;
+    input.value = value ?? "";
+    input.spellcheck = false;
+    input.autocomplete = "off";
+    input.setAttribute("aria-label", field.label);
+    if (field.list) input.setAttribute("list", field.list);
+    if (input.tagName === "TEXTAREA") input.rows = 1;
+    input.addEventListener("input", changed);
+    return input;
   }
 
   function makeRow(rule, changed) {
     const row = document.createElement("div");
     row.className = "phoenix-rules__row";
-    row.kept = rule;
-    for (const field of rowFields) {
-      const input = document.createElement(field.name === "conditions" ? "textarea" : "input");
-      input.dataset.name = field.name;
-      input.placeholder = field.placeholder;
-      input.setAttribute("aria-label", field.label);
-      if (input.tagName === "TEXTAREA") input.rows = 1;
-      const value = rule[field.name];
-      input.value = value == null ? "" : field.name === "conditions" ? JSON.stringify(value) : value;
-      input.addEventListener("input", changed);
-      row.append(input);
-    }
+    for (const field of rowFields) row.append(makeInput(field, rule[field.name], changed));
     const remove = document.createElement("button");
     remove.type = "button";
     remove.className = "phoenix-rules__remove";
@@ -37,38 +40,34 @@
     return row;
   }
 
-  function ruleOf(row) {
-    const rule = { ...row.kept };
+  /* Returns the rule as JSON text. A condition stays the text it is: numbers in it may have more
+     digits than JavaScript keeps. Unreadable text goes as a string; the server says what is wrong. */
+  function ruleText(row) {
+    const parts = [];
     for (const input of row.querySelectorAll("[data-name]")) {
-      const name = input.dataset.name;
       const text = input.value.trim();
-      input.classList.remove("is-bad");
-      if (name !== "conditions") {
-        if (text || name === "event_type") rule[name] = text; else delete rule[name];
-        continue;
-      }
-      if (!text) { delete rule.conditions; continue; }
-      const json = parsed(text);
-      input.classList.toggle("is-bad", !json);
-      // Unreadable text is kept as it is, so that the server says what is wrong with it.
-      rule.conditions = json ? json.value : text;
+      const isCondition = input.dataset.name === "conditions";
+      const isBad = isCondition && text !== "" && !isJson(text);
+      input.classList.toggle("is-bad", isBad);
+      if (!text && input.dataset.name !== "event_type") continue;
+      parts.push(`"${input.dataset.name}": ${isCondition && !isBad ? text : JSON.stringify(text)}`);
     }
-    return rule;
+    return `{${parts.join(", ")}}`;
   }
 
   function setUpRules(box, changed) {
     const store = box.querySelector("textarea");
     const rows = box.querySelector(".phoenix-rules__rows");
     const add = box.querySelector("[data-add]");
-    const start = parsed(store.value);
-    if (!start || !Array.isArray(start.value)) return;
+    const start = box.querySelector("script[type='application/json']");
+    if (!start) return;
     const save = () => {
-      store.value = JSON.stringify([...rows.querySelectorAll(".phoenix-rules__row")].map(ruleOf));
+      store.value = `[${[...rows.querySelectorAll(".phoenix-rules__row")].map(ruleText).join(", ")}]`;
       changed();
     };
-    for (const rule of start.value) rows.append(makeRow(rule, save));
+    for (const rule of JSON.parse(start.textContent)) rows.append(makeRow(rule, save));
     add.addEventListener("click", () => {
-      const row = makeRow({ event_type: "", points_expression: "" }, save);
+      const row = makeRow({}, save);
       rows.append(row);
       row.querySelector("input").focus();
       save();
@@ -117,50 +116,107 @@
     target.replaceChildren(ul);
   }
 
+  function options(id, values) {
+    document.getElementById(id).replaceChildren(...values.map((value) => {
+      const option = document.createElement("option");
+      option.value = value;
+      return option;
+    }));
+  }
+
+  function showTrial(target, trial) {
+    options("phoenix-event-types", trial.types);
+    options("phoenix-paths", trial.paths);
+    if (!trial.rows.length) { say(target, trial.note); return; }
+    const items = trial.rows.map((row) => {
+      const item = document.createElement("li");
+      const what = document.createElement("span");
+      what.textContent = row.event;
+      const who = document.createElement("small");
+      who.textContent = `${row.player}, ${row.at} UTC`;
+      const result = document.createElement("strong");
+      result.className = `phoenix-${row.tone}`;
+      result.textContent = row.result;
+      item.append(what, result, who);
+      return item;
+    });
+    const list = document.createElement("ul");
+    list.className = "phoenix-trial";
+    list.append(...items);
+    target.replaceChildren(list);
+  }
+
+  function showCheck(part, meaning) {
+    const check = part("check");
+    check.className = meaning.faults.length ? "phoenix-check is-bad" : "phoenix-check is-good";
+    const title = document.createElement("h2");
+    const count = meaning.faults.length;
+    title.textContent = count ? `${count} ${count === 1 ? "thing" : "things"} to correct` : "Complete and valid";
+    const body = document.createElement("div");
+    if (count) list(body, meaning.faults); else say(body, "This board can be saved as it is.");
+    check.replaceChildren(title, ...body.children);
+    const effect = part("effect");
+    effect.hidden = !meaning.effect.length || count > 0;
+    if (!effect.hidden) {
+      list(effect, meaning.effect);
+      const heading = document.createElement("h3");
+      heading.textContent = "What saving changes";
+      effect.prepend(heading);
+    }
+  }
+
   function show(panel, meaning, form) {
     const part = (name) => panel.querySelector(`[data-part="${name}"]`);
-    if (meaning.faults.length) {
-      list(part("check"), meaning.faults);
-      part("check").className = "phoenix-bad";
-    } else {
-      say(part("check"), "The document is complete and valid.", "phoenix-good");
-      part("check").className = "";
-    }
+    showCheck(part, meaning);
+    part("zone").textContent = meaning.timezone;
     if (meaning.windows.length) {
-      table(part("windows"), ["Window", `Begins (${meaning.timezone})`, "Begins (UTC)", "Lasts"], meaning.windows);
+      const rows = meaning.timezone === "UTC" ? meaning.windows.map(([key, local, , length]) => [key, local, length]) : meaning.windows;
+      const heads = meaning.timezone === "UTC" ? ["Key", "Begins", "Lasts"] : ["Key", "Begins there", "UTC", "Lasts"];
+      table(part("windows"), heads, rows);
     } else {
-      say(part("windows"), "No windows to show until the timeframe is complete.");
+      say(part("windows"), "The timeframe is not complete yet.");
     }
-    if (meaning.trial.length) {
-      table(part("trial"), ["Recent event", "Player", "Result"], meaning.trial);
-    } else {
-      say(part("trial"), "No events of these types have arrived yet.");
-    }
-    table(part("ties"), ["Score", "Reached", "Rank"], meaning.ties);
+    showTrial(part("trial"), meaning.trial);
+    table(part("ties"), ["Player", "Score", "At", "Rank"], meaning.ties);
+    part("json").textContent = meaning.json;
     const useJson = form.querySelector("[name=use_json]");
     const json = form.querySelector("[name=config_json]");
-    if (json && meaning.json && !useJson.checked) json.value = meaning.json;
+    if (json && !useJson.checked) json.value = meaning.json;
+  }
+
+  function setUpCopying(panel) {
+    const button = panel.querySelector("[data-copy]");
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(panel.querySelector('[data-part="json"]').textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
   }
 
   function setUp() {
     const panel = document.querySelector("[data-phoenix-meaning]");
     if (!panel) return;
-    const form = panel.closest("form");
+    const form = document.getElementById(panel.dataset.form);
     let timer = 0;
     let latest = 0;
     const ask = async () => {
       const number = ++latest;
-      const answer = await fetch(panel.dataset.phoenixMeaning, {
-        method: "POST",
-        body: new FormData(form),
-        headers: { "X-Requested-With": "fetch" },
-      });
-      if (answer.ok && number === latest) show(panel, await answer.json(), form);
+      try {
+        const answer = await fetch(panel.dataset.phoenixMeaning, {
+          method: "POST",
+          body: new FormData(form),
+          headers: { "X-Requested-With": "fetch" },
+        });
+        if (answer.ok && !answer.redirected && number === latest) show(panel, await answer.json(), form);
+      } catch { /* the panel keeps what it said last */ }
     };
-    const changed = () => { clearTimeout(timer); timer = setTimeout(ask, 300); };
+    const changed = () => { clearTimeout(timer); timer = setTimeout(ask, 250); };
     for (const box of form.querySelectorAll("[data-phoenix-rules]")) setUpRules(box, changed);
     form.addEventListener("input", changed);
     form.addEventListener("change", changed);
+    // The tenant's select is enhanced by jQuery, whose events the form does not hear.
+    window.django?.jQuery(form).on("change", "select", changed);
+    setUpCopying(panel);
     ask();
   }
 
