@@ -16,9 +16,14 @@ def main() -> None:
         sys.stderr.write(f"{exc}\n")
         sys.exit(exc.exit_code)
     # Imported late: Django may read the environment only now.
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as exc:
+        sys.stderr.write(f"{exc}\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -29,12 +29,15 @@ ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S1
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asked for."""
+    """What a person asked for, on the command line and in the settings."""
 
     host: str
     port: int
     web_count: int
     has_sandbox: bool
+    is_production: bool
+    # A name of this Phoenix that it answers to, for its own probe.
+    probe_host: str
 
 
 def run(options: Options) -> int:
@@ -111,7 +114,7 @@ class Phoenix:
         count = self.options.web_count
         listener = self._listener.fileno()
         self._add(*programs.web(count=count, listener=listener, environment=child_environment))
-        probe = Probe(self.base_url)
+        probe = Probe(self.base_url, host=self.options.probe_host)
         if not self.supervisor.wait_until(probe, seconds=READY_SECONDS):
             raise StartError(f"Not ready after {READY_SECONDS} s; GET /ready: {probe.last_answer}")
         self._is_ready = True
@@ -120,7 +123,7 @@ class Phoenix:
             announcement.ready_text(
                 self.base_url,
                 seconds=time.monotonic() - began,
-                sandbox_file=self.data_dir / SANDBOX_FILE if self._has_sandbox else None,
+                sandbox_file=self.data_dir / SANDBOX_FILE if self.options.has_sandbox else None,
             )
         )
 
@@ -132,10 +135,6 @@ class Phoenix:
         (self.data_dir / PROCESSES_FILE).unlink(missing_ok=True)
         self.console.say("stopped")
 
-    @property
-    def _has_sandbox(self) -> bool:
-        return self.options.has_sandbox and os.environ.get("PHOENIX_ENV", "sandbox") == "sandbox"
-
     def _start_servers(self, servers: PrivateServers) -> None:
         self.console.say(f"starting PostgreSQL and Valkey in {servers.places.home}")
         for server in (servers.postgres, servers.valkey):
@@ -145,12 +144,12 @@ class Phoenix:
                 raise StartError(f"{server.name} does not answer after {READY_SECONDS} s.")
 
     def _prepare_database(self) -> None:
-        if os.environ.get("PHOENIX_ENV") == "prod":
+        if self.options.is_production:
             self.console.say("checking the configuration")
             self._manage("check", "--deploy", "--fail-level", "ERROR")
         self.console.say("migrating the database")
         self._manage("migrate", "--no-input", "--verbosity", "0")
-        if self._has_sandbox:
+        if self.options.has_sandbox:
             self.console.say("seeding the sandbox")
             self._manage("seed_sandbox", "--json")
 
@@ -189,8 +188,9 @@ class Phoenix:
 class Probe:
     """Asks ``GET /ready``, now and then."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, host: str) -> None:
         self._address = base_url.removeprefix("http://")
+        self._host = host
         self._next_at = 0.0
         self.last_answer = "none"
 
@@ -205,7 +205,7 @@ class Probe:
     def _ask(self) -> tuple[int, str]:
         connection = http.client.HTTPConnection(self._address, timeout=PROBE_SECONDS)
         try:
-            connection.request("GET", "/ready")
+            connection.request("GET", "/ready", headers={"Host": self._host})
             answer = connection.getresponse()
             body = answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as exc:

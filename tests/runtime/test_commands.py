@@ -50,6 +50,14 @@ def test_manage_py_says_in_one_line_that_a_url_is_missing() -> None:
 
 
 @pytest.mark.processes
+def test_a_missing_secret_of_production_is_one_line_that_names_it() -> None:
+    done = run_python("manage.py", "phoenix", PHOENIX_ENV="prod", SECRET_KEY="")
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["SECRET_KEY is not set; it is a secret and has no default."]
+
+
+@pytest.mark.processes
 def test_a_taken_port_is_one_line_and_exit_code_2(data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

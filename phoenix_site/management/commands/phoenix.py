@@ -3,6 +3,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from phoenix_site.runtime import phoenix, programs
@@ -39,13 +40,22 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["workers"] < 1:
             raise CommandError("--workers must be at least 1.", returncode=2)
+        is_production = settings.PHOENIX_ENV == "prod"
         sys.exit(
             phoenix.run(
                 phoenix.Options(
                     host=options["host"],
                     port=options["port"],
                     web_count=options["workers"],
-                    has_sandbox=not options["no_sandbox"],
+                    has_sandbox=not (options["no_sandbox"] or is_production),
+                    is_production=is_production,
+                    probe_host=_first_host(settings.ALLOWED_HOSTS),
                 )
             )
         )
+
+
+def _first_host(allowed: list[str]) -> str:
+    """Return a host name that Django accepts; ``.example.com`` allows ``example.com`` too."""
+    names = [name.removeprefix(".") for name in allowed if name != "*"]
+    return names[0] if names else "localhost"
