@@ -127,6 +127,15 @@ def next_due_window(board_id: UUID, now: datetime) -> Window | None:
     return window if is_due else None
 
 
+def latest_deadline(board_id: UUID, now: datetime) -> datetime | None:
+    """Return when the last of the board's windows that are due and not closed became due.
+
+    Queries: 1.
+    """
+    due = Window.objects.filter(board_id=board_id, state__in=_SCORED, due_at__lte=now)
+    return due.order_by("-due_at").values_list("due_at", flat=True).first()
+
+
 def previous_hash(window: Window) -> str:
     """Return the hash of the last closed window before ``window``, or an empty text. Queries: 1."""
     earlier = Window.objects.filter(

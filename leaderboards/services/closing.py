@@ -103,19 +103,23 @@ def _is_frozen(window_id: UUID, now: datetime) -> bool:
     due = selectors.next_due_window(window.board_id, now)
     if due is None or due.pk != window_id:
         return False
-    barrier = due.freeze_barrier or _set_barrier(due)
+    barrier = due.freeze_barrier or _find_barrier(due, now)
     return barrier is not None and log_selectors.has_passed(SCORING, barrier)
 
 
-def _set_barrier(window: Window) -> int | None:
-    """Ask the log for the barrier and keep it, so that later tries need not wait again."""
-    if window.due_at is None:
-        return None
-    barrier = cursors.freeze_barrier(window.due_at)
-    if barrier is not None:
-        # A window whose end was moved meanwhile has another deadline.
-        Window.objects.filter(pk=window.pk, due_at=window.due_at).update(freeze_barrier=barrier)
-    return barrier
+def _find_barrier(oldest: Window, now: datetime) -> int | None:
+    """Ask the log for a barrier and keep it for every window of the board that it serves.
+
+    That of the latest deadline serves all that are due. It is asked for before the first of them
+    is closed: one asked for later would lie behind that window's own events.
+    """
+    for deadline in (selectors.latest_deadline(oldest.board_id, now), oldest.due_at):
+        barrier = None if deadline is None else cursors.freeze_barrier(deadline)
+        if barrier is not None:
+            served = Window.objects.filter(board_id=oldest.board_id, due_at__lte=deadline)
+            served.filter(freeze_barrier=None).update(freeze_barrier=barrier)
+            return barrier
+    return None
 
 
 def _close(window: Window, now: datetime) -> None:
