@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from phoenix_site.common import lifecycle
 from phoenix_site.common.handler import AsgiApp
@@ -62,3 +64,5 @@ class Door:
         await lifecycle.close_all()
         await close_pool()
         await get_async_redis().aclose()
+        # What Django's own handler ran had a connection of its own thread.
+        await sync_to_async(connections.close_all)()
