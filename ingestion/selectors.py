@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from ingestion.constants import N_SHARDS
 from ingestion.models import Event, EventQuerySet
 from ingestion.types import EventFilter, EventPage, ShardLag, Source, StoredEvent
 from phoenix_site.common.exceptions import Detail, InvalidInputError, NotFoundError
+from phoenix_site.common.ids import uuid7
 from phoenix_site.common.json import decode
 
 _EVENT_COLUMNS = """
@@ -56,6 +57,21 @@ SELECT type, count(*) FROM (
 ) AS newest
 GROUP BY type ORDER BY count(*) DESC, type
 """
+# What was received much earlier than it occurred was refused; the bound is what the index can use.
+_PROCESSED_EVENTS = f"""
+SELECT {_EVENT_COLUMNS} FROM ingestion_event AS event
+WHERE tenant_id = %(tenant)s AND type = ANY (%(types)s)
+  AND received_at >= %(occurred_from)s::timestamptz - interval '2 days'
+  AND occurred_at >= %(occurred_from)s
+  AND (%(occurred_to)s::timestamptz IS NULL OR occurred_at < %(occurred_to)s)
+  AND user_id IS NOT NULL AND (%(user)s::text IS NULL OR user_id = %(user)s)
+  AND EXISTS (
+    SELECT FROM ingestion_cursor AS at
+    WHERE at.consumer = %(consumer)s AND at.shard = event.shard
+      AND (event.xid, event.id) <= (at.last_xid, at.last_id)
+  )
+ORDER BY event.xid, event.id
+"""  # noqa: S608
 _EVENTS_BY_ROW_ID = f"SELECT {_EVENT_COLUMNS} FROM ingestion_event WHERE id = ANY (%s)"  # noqa: S608
 _HAS_PASSED = """
 SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(barrier)s::text::xid8
@@ -93,6 +109,7 @@ ORDER BY named.consumer, every.shard
 """
 LAG_BOUND = 100_000
 NEWEST_BOUND = 2_000
+_ROWS_PER_FETCH = 5000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -165,6 +182,37 @@ def events_for(
 def events_by_row_id_across_tenants(ids: Iterable[int]) -> dict[int, StoredEvent]:
     """Return stored events by the number of their row."""
     return {event.id: event for event in _read_events(_EVENTS_BY_ROW_ID, (list(ids),))}
+
+
+def processed_events(
+    consumer: str,
+    tenant_id: str,
+    *,
+    types: Iterable[str],
+    occurred_from: datetime,
+    occurred_to: datetime | None,
+    user_id: str | None = None,
+) -> Iterator[StoredEvent]:
+    """Yield what ``consumer`` has passed of the tenant's events about players, or about one.
+
+    In the order of the log, of ``[occurred_from, occurred_to)`` and of ``types``. They are fetched
+    a part at a time, so call it in a transaction. Queries: 1.
+    """
+    parameters = {
+        "consumer": consumer,
+        "tenant": tenant_id,
+        "types": list(types),
+        "occurred_from": occurred_from,
+        "occurred_to": occurred_to,
+        "user": user_id,
+    }
+    connection.ensure_connection()
+    with psycopg.ServerCursor(
+        connection.connection, f"processed_{uuid7().hex}", row_factory=args_row(_stored_event)
+    ) as cursor:
+        cursor.itersize = _ROWS_PER_FETCH
+        cursor.execute(_PROCESSED_EVENTS, parameters, binary=True)
+        yield from cursor
 
 
 def find_event(tenant_id: str, event_id: str) -> StoredEvent | None:

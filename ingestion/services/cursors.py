@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from ingestion import selectors
-from ingestion.constants import BATCH_SIZE, FREEZE_MARGIN_MILLISECONDS
+from ingestion.constants import BATCH_SIZE, FREEZE_MARGIN_MILLISECONDS, N_SHARDS
 from ingestion.exceptions import CursorMovedError
 from ingestion.types import Batch, Refusal
 from phoenix_site.common.ids import uuid7
@@ -92,6 +92,15 @@ def wait_for_shard(*, consumer: str, shard: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_MAKE, [consumer, shard])
         cursor.execute(_WAIT_FOR_LOCK, [consumer, shard])
+
+
+def wait_for_all_shards(*, consumer: str) -> None:
+    """Lock all cursors of the consumer in order, waiting for workers that are in the middle of one.
+
+    Until the transaction ends none of its batches runs: for work that must not meet one halfway.
+    """
+    for shard in range(N_SHARDS):
+        wait_for_shard(consumer=consumer, shard=shard)
 
 
 @transaction.atomic
