@@ -38,6 +38,12 @@ def beat_heartbeat(*, now: datetime) -> None:
         log.warning("worker.heartbeat_lost", error=type(exc).__name__)
 
 
+def worker_heartbeat() -> datetime | None:
+    """Return when a worker last gave a sign of life. Raises: ``RedisError``."""
+    seconds = _probe_queue()
+    return None if seconds is None else datetime.fromtimestamp(int(seconds), UTC)
+
+
 def check_readiness() -> Readiness:
     """Return whether the process can take events; each probe ends after two seconds."""
     database = _probes.submit(_probe_database)

@@ -12,33 +12,35 @@ from leaderboards.models import Window
 from leaderboards.selectors.rank_index import index_key
 from phoenix_site.common.redis import RedisError, get_redis
 
-__all__ = ["PlayerCount", "current_windows", "player_counts"]
+__all__ = ["BoundedCount", "current_windows", "late_counts", "player_counts"]
 
 # Without an index the rows are counted up to here; more is said to be more.
 COUNTED_ROWS: Final = 10_000
-_COUNT_ROWS: Final = """
-SELECT w.id, counted.players
+_COUNT: Final = """
+SELECT w.id, counted.number
 FROM unnest(%(windows)s::uuid[]) AS w (id)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS players FROM (
-        SELECT FROM leaderboards_entry WHERE window_id = w.id LIMIT %(bound)s
+    SELECT count(*) AS number FROM (
+        SELECT FROM {table} WHERE window_id = w.id LIMIT %(bound)s
     ) AS some
 ) AS counted
 """
+_COUNT_ENTRIES: Final = _COUNT.format(table="leaderboards_entry")
+_COUNT_LATE: Final = _COUNT.format(table="leaderboards_lateevent")
 
 
 @dataclass(frozen=True, slots=True)
-class PlayerCount:
-    """How many players have an entry; ``is_exact`` is false where counting stopped."""
+class BoundedCount:
+    """A count of rows; ``is_exact`` is false where counting stopped."""
 
-    players: int
+    count: int
     is_exact: bool = True
 
     def __str__(self) -> str:
-        return f"{self.players:,}" if self.is_exact else f"{self.players:,}+"
+        return f"{self.count:,}" if self.is_exact else f"{self.count:,}+"
 
 
-def player_counts(windows: Iterable[Window]) -> dict[UUID, PlayerCount]:
+def player_counts(windows: Iterable[Window]) -> dict[UUID, BoundedCount]:
     """Return how many players each window has.
 
     A closed window knows it. The others ask the rank index, all in one round trip; for what it
@@ -46,16 +48,21 @@ def player_counts(windows: Iterable[Window]) -> dict[UUID, PlayerCount]:
     """
     chosen = list(windows)
     counts = {
-        window.pk: PlayerCount(window.total_players)
+        window.pk: BoundedCount(window.total_players)
         for window in chosen
         if window.state == Window.State.CLOSED
     }
     live = [window.pk for window in chosen if window.pk not in counts]
     counts |= _indexed_counts(live)
-    return counts | _counted_rows([pk for pk in live if pk not in counts])
+    return counts | _counted(_COUNT_ENTRIES, [pk for pk in live if pk not in counts])
 
 
-def _indexed_counts(window_ids: list[UUID]) -> dict[UUID, PlayerCount]:
+def late_counts(window_ids: Iterable[UUID]) -> dict[UUID, BoundedCount]:
+    """Return how many events came too late for each window. Queries: 1."""
+    return _counted(_COUNT_LATE, list(window_ids))
+
+
+def _indexed_counts(window_ids: list[UUID]) -> dict[UUID, BoundedCount]:
     try:
         with get_redis().pipeline(transaction=False) as pipe:
             for window_id in window_ids:
@@ -64,21 +71,21 @@ def _indexed_counts(window_ids: list[UUID]) -> dict[UUID, PlayerCount]:
     except (RedisError, OSError):
         return {}
     return {
-        window_id: PlayerCount(int(answer))
+        window_id: BoundedCount(int(answer))
         for window_id, answer in zip(window_ids, answers, strict=True)
         if answer is not None
     }
 
 
-def _counted_rows(window_ids: list[UUID]) -> dict[UUID, PlayerCount]:
+def _counted(statement: str, window_ids: list[UUID]) -> dict[UUID, BoundedCount]:
     if not window_ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT_ROWS, {"windows": window_ids, "bound": COUNTED_ROWS + 1})
+        cursor.execute(statement, {"windows": window_ids, "bound": COUNTED_ROWS + 1})
         rows: list[tuple[UUID, int]] = cursor.fetchall()
     return {
-        window_id: PlayerCount(min(players, COUNTED_ROWS), is_exact=players <= COUNTED_ROWS)
-        for window_id, players in rows
+        window_id: BoundedCount(min(number, COUNTED_ROWS), is_exact=number <= COUNTED_ROWS)
+        for window_id, number in rows
     }
 
 

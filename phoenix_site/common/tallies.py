@@ -89,13 +89,20 @@ async def aflush() -> None:
         log.debug("tally.lost", error=type(exc).__name__)
 
 
-def recent(seconds: int, *, now: float, tenant_ids: Iterable[str] | None = None) -> list[TallyStep]:
+def recent(
+    seconds: int,
+    *,
+    now: float,
+    tenant_ids: Iterable[str] | None = None,
+    with_running: bool = False,
+) -> list[TallyStep]:
     """Return the finished steps of the last ``seconds``, oldest first, for some or all tenants.
 
+    ``with_running`` adds the step of ``now``, which is still being counted.
     Raises: ``RedisError`` when Redis is away.
     """
     last = int(now) // STEP_SECONDS * STEP_SECONDS
-    steps = list(range(last - seconds, last, STEP_SECONDS))
+    steps = list(range(last - seconds, last + STEP_SECONDS * with_running, STEP_SECONDS))
     wanted = None if tenant_ids is None else frozenset(tenant_ids)
     with get_redis().pipeline(transaction=False) as pipe:
         for step in steps:
