@@ -6,6 +6,7 @@ from django.utils import timezone
 from ingestion.models import Event
 from ingestion.rules.identity import canonical_json, content_hash
 from ingestion.rules.sharding import shard_of
+from ingestion.services.store import store_rows
 from ingestion.types import LogRow
 
 
@@ -41,9 +42,9 @@ def log_row(
 def append(event_id: str, *, received_at: datetime | None = None, **fields: Any) -> Event:
     """Return an event that is in the log, received at any time the test needs."""
     row = log_row(event_id, **fields)
-    columns = row._asdict() | {"metadata": {}, "attrs": fields.get("attrs") or {"score": 1}}
-    if received_at is not None:
-        columns["received_at"] = received_at
-    event = Event.objects.create(**columns)
-    event.refresh_from_db()
-    return event
+    if received_at is None:
+        store_rows([row])
+    else:
+        documents = {"metadata": {}, "attrs": fields.get("attrs") or {"score": 1}}
+        Event.objects.create(**row._asdict() | documents, received_at=received_at)
+    return Event.objects.get(tenant_id=row.tenant_id, event_id=event_id)

@@ -22,7 +22,7 @@ class LogView(GatewayView):
     """Base of the views that show a tenant's events."""
 
     authentication_classes = [AdminAuthentication]
-    permission_classes = [HasScope("events:read"), ReachesTenant]  # type: ignore[list-item]
+    permission_classes = [HasScope("events:read"), ReachesTenant]
     throttle_classes = [AdminThrottle]
 
 
