@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import psycopg
 from django.db import connection
 
-from ingestion.services.store import INSERT_EVENTS, arrays, storing
+from ingestion.services import arrays
+from ingestion.services.store import INSERT_EVENTS, storing
 from ingestion.types import LogRow
 from phoenix_site.common.postgres import database_conninfo
 

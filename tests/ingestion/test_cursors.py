@@ -2,6 +2,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from threading import Event as Signal
 from typing import Any
 
@@ -321,7 +322,7 @@ def test_every_event_received_before_the_deadline_lies_below_the_barrier() -> No
         return count
 
     with ThreadPoolExecutor(3) as pool:
-        writers = [in_thread(pool, lambda name=name: write(name)) for name in "abc"]
+        writers = [in_thread(pool, partial(write, name)) for name in "abc"]
         deadline = now() + timedelta(milliseconds=200)
         barrier = None
         while barrier is None:

@@ -7,8 +7,9 @@ import pytest
 
 from ingestion import constants
 from ingestion.exceptions import EventNotStoredError, LogBusyError
-from ingestion.services import group_commit
+from ingestion.services import arrays, group_commit
 from ingestion.services.group_commit import close_writer, store_events
+from ingestion.services.store import storing
 from ingestion.types import LogRow, StoreOutcome
 from phoenix_site.common.exceptions import UnavailableError
 from phoenix_site.common.postgres import database_conninfo
@@ -123,8 +124,6 @@ async def test_a_connection_lost_in_the_middle_promises_nothing_and_comes_back()
 
 
 async def _insert_elsewhere(other: "psycopg.AsyncConnection[Any]", row: LogRow) -> None:
-    from ingestion.services.store import arrays, storing
-
     arrays.register(other)
     statement = next(storing([row]))
     await other.execute(statement.text, statement.parameters)

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -80,7 +81,7 @@ def test_of_many_races_for_one_id_exactly_one_wins() -> None:
         return number % 2, verdict
 
     with ThreadPoolExecutor(8) as pool:
-        futures = [in_thread(pool, lambda number=number: send(number)) for number in range(8)]
+        futures = [in_thread(pool, partial(send, number)) for number in range(8)]
         outcomes = [future.result(timeout=20) for future in futures]
 
     (winner,) = [content for content, verdict in outcomes if verdict == "accepted"]
@@ -98,7 +99,7 @@ def test_lists_with_the_same_ids_in_opposite_order_do_not_deadlock() -> None:
         return list(store_events(rows[::-1] if reverse else rows))
 
     with ThreadPoolExecutor(2) as pool:
-        futures = [in_thread(pool, lambda reverse=reverse: send(reverse)) for reverse in (0, 1)]
+        futures = [in_thread(pool, partial(send, reverse)) for reverse in (0, 1)]
         one, two = (future.result(timeout=30) for future in futures)
 
     assert sorted(map(str, one + two)) == ["accepted"] * 400 + ["duplicate"] * 400
