@@ -226,7 +226,10 @@ class TicketBody(msgspec.Struct):
 
 
 class SnapshotTopBody(msgspec.Struct, kw_only=True):
-    """The standings of a snapshot (LB-56); a final one says all that its hash covers (LB-60)."""
+    """The standings of a snapshot (LB-56), with all that its hash covers (LB-60).
+
+    An interim one is of revision 0 and follows no other.
+    """
 
     leaderboard_id: str
     name: str
@@ -239,7 +242,7 @@ class SnapshotTopBody(msgspec.Struct, kw_only=True):
     kind: Literal["interim", "final"]
     config_version: int
     decimals: int
-    revision: int | None
+    revision: int
     hash: str
     previous_hash: str | None
     entries: list[EntryBody]
@@ -361,7 +364,7 @@ def snapshot_top_body(
         kind="final" if snapshot.is_final else "interim",
         config_version=window.version_number,
         decimals=window.decimals,
-        revision=window.revision if snapshot.is_final else None,
+        revision=window.revision if snapshot.is_final else 0,
         hash=snapshot.hash,
         previous_hash=(window.previous_hash or None) if snapshot.is_final else None,
         entries=_entries(standings, window.decimals),
