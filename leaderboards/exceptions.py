@@ -57,3 +57,9 @@ class NeedsRecomputeError(ConflictError):
     """The change decides how a window scores that has entries and no successor."""
 
     code = "NEEDS_RECOMPUTE"
+
+
+class EventsPurgedError(ConflictError):
+    """Computing the window anew needs events that the retention has deleted."""
+
+    code = "EVENTS_PURGED"

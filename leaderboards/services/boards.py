@@ -33,7 +33,7 @@ from leaderboards.rules.boards import (
 from leaderboards.rules.changes import ConfigChange, compare_configs, takes_effect
 from leaderboards.rules.configuration import parse_config
 from leaderboards.selectors import boards as selectors
-from leaderboards.services import locks, window_changes, windows
+from leaderboards.services import locks, rebuilds, window_changes, windows
 from leaderboards.services.window_changes import HeldWindows
 from leaderboards.types import BoardConfig, BoardStatus
 from phoenix_site.common.exceptions import NotFoundError
@@ -139,11 +139,13 @@ def change_board(
 
     Raises: ``NotFoundError``, ``ConfigError``, ``VersionConflictError``, ``BoardArchivedError``,
     ``NeedsRecomputeError`` (a custom or endless window has entries) and what ``rebuild_window``
-    does. Locks: the board, then its windows that have not ended.
+    does. Locks: all cursors of the scorer, the board, then its windows that have not ended.
     """
     started = time.monotonic()
     found = selectors.get_board(tenant_id, leaderboard_id)
     with _uncommitted_versions() as uncommitted, transaction.atomic():
+        # First, as batches lock: then none is under way that was planned before the change.
+        rebuilds.hold_scoring()
         board = locks.lock_board(found.pk)
         if change.expected_version not in (None, board.version):
             raise VersionConflictError(
@@ -231,11 +233,8 @@ def _change_windows(
         stale = window_changes.renumber_windows(board, held, includes_current=includes_current)
         if _END_PATH in compared.at_once:
             stale += window_changes.move_end(board, config, held, now=now)
-    if stale:
-        from leaderboards.services import rebuilds
-
-        for window in stale:
-            rebuilds.rebuild_window(window, now=now)
+    for window in stale:
+        rebuilds.rebuild_window(window)
 
 
 def _present_fields(board: Leaderboard) -> dict[str, Any]:

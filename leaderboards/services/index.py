@@ -240,6 +240,15 @@ def rebuild_index(window_id: UUID, *, at_most: int | None = None) -> bool:
     return is_built
 
 
+def renew_index(window_id: UUID) -> None:
+    """Begin a new index for a window whose entries were computed anew; a large one comes later."""
+    drop_index(window_id)
+    try:
+        rebuild_index(window_id, at_most=_REBUILT_BY_BATCHES)
+    except (RedisError, OSError) as exc:
+        log.warning("index.not_renewed", window=window_id.hex, error=type(exc).__name__)
+
+
 def drop_index(window_id: UUID) -> None:
     """Delete the index of a window that is over, or whose entries are computed anew.
 
