@@ -1,8 +1,8 @@
 """The admin theme, imported here only, so that changing it touches one module."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import messages
@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.contrib.filters.admin import RangeDateTimeFilter, TextFilter
-from unfold.decorators import action, display
+from unfold.decorators import action as _theme_action
+from unfold.decorators import display as _theme_display
 from unfold.enums import ActionVariant
 from unfold.forms import (
     AdminPasswordChangeForm,
@@ -60,6 +61,25 @@ __all__ = [
 ]
 
 _CONFIRMED = "confirmed"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def action(**options: Any) -> Callable[[F], F]:
+    """Make an action of a page's method: ``description``, ``permissions``, ``icon``, ``url_path``…
+
+    The theme's own decorator, which has no types.
+    """
+    decorate: Callable[[F], F] = _theme_action(**options)
+    return decorate
+
+
+def display(**options: Any) -> Callable[[F], F]:
+    """Describe a column: ``description``, ``ordering``, ``label``, ``boolean``…
+
+    The theme's own decorator, which has no types.
+    """
+    decorate: Callable[[F], F] = _theme_display(**options)
+    return decorate
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]

@@ -108,7 +108,7 @@ class SecretInline(TabularInline):  # type: ignore[misc]
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("tenants.view_credential"))  # type: ignore[union-attr]
+        return bool(request.user.has_perm("tenants.view_credential"))
 
     @display(description="begins with")
     def prefix_text(self, secret: CredentialSecret) -> str:
@@ -152,7 +152,8 @@ class CredentialAdmin(TenantScopedAdmin):
         )
         rows = super().get_queryset(request).select_related("tenant").prefetch_related("tenants")
         rows = rows.annotate(live_secrets=Count("secrets", filter=is_live, distinct=True))
-        return rows.exclude(pk__in=self._reaching_others(request))
+        found: QuerySet[Credential] = rows.exclude(pk__in=self._reaching_others(request))
+        return found
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

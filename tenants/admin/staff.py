@@ -51,7 +51,7 @@ class SuperuserOnlyAdmin(AuditedAdmin):
 
 
 @admin.register(User)
-class UserAdmin(SuperuserOnlyAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(SuperuserOnlyAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -68,7 +68,7 @@ class UserAdmin(SuperuserOnlyAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(SuperuserOnlyAdmin, DjangoGroupAdmin):
+class GroupAdmin(SuperuserOnlyAdmin, DjangoGroupAdmin):  # type: ignore[misc]
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         super().save_model(request, obj, form, change)
         snapshots.forget()

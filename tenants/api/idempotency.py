@@ -1,5 +1,6 @@
 """Idempotency keys for views: one header makes a POST safe to repeat (00 section 3)."""
 
+import hashlib
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -14,7 +15,7 @@ from tenants.api.authentication import caller_of
 from tenants.api.permissions import named_tenant
 from tenants.models import IdempotencyRecord
 from tenants.services import idempotency
-from tenants.types import IdempotencyScope, StoredAnswer
+from tenants.types import Caller, IdempotencyScope, StoredAnswer
 
 Handler = Callable[..., HttpResponse]
 
@@ -47,11 +48,19 @@ def _scope(view: Any, request: Request, key: str) -> IdempotencyScope:
     caller = caller_of(request)
     return IdempotencyScope(
         tenant_id=caller.tenant_id or named_tenant(request, view),
-        credential=caller.actor_id,
+        credential=_credential(caller),
         method=request.method or "",
         path=request.path,
         key=key,
     )
+
+
+def _credential(caller: Caller) -> str:
+    """Return whose key it is: of a tenant's players, who share one secret, each is on their own."""
+    if caller.kind != "tenant_jwt":
+        return caller.actor_id
+    text = f"{caller.actor_id}\n{caller.user_id or ''}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _run_once(

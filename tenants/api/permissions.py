@@ -1,6 +1,6 @@
 """What a caller may do, for Django REST framework; denials are domain errors with code AUTH_005."""
 
-from typing import Any, Self
+from typing import Any
 
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
@@ -10,23 +10,23 @@ from tenants.api.authentication import caller_of
 from tenants.services import authentication
 
 
-class HasScope(BasePermission):
-    """Ask for a scope: ``HasScope("boards:read", write="boards:write")`` for reads and the rest.
+class ScopePermission(BasePermission):
+    """Ask for one scope to read and for one to do anything else."""
 
-    An instance stands in ``permission_classes``; without ``write`` one scope serves all methods.
-    """
-
-    def __init__(self, scope: str, *, write: str | None = None) -> None:
-        self.scope = scope
-        self.write = write or scope
-
-    def __call__(self) -> Self:
-        return self
+    read_scope = ""
+    write_scope = ""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        scope = self.scope if request.method in SAFE_METHODS else self.write
+        is_reading = request.method in SAFE_METHODS
+        scope = self.read_scope if is_reading else self.write_scope
         authentication.require_scope(caller_of(request), scope)
         return True
+
+
+def HasScope(scope: str, *, write: str | None = None) -> type[BasePermission]:  # noqa: N802 - stands where a class does
+    """Return the permission that asks for ``scope``; ``write`` serves all but safe methods."""
+    scopes = {"read_scope": scope, "write_scope": write or scope}
+    return type("HasScope", (ScopePermission,), scopes)
 
 
 class ReachesTenant(BasePermission):

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 from pytest_django.fixtures import Settings
 
 from phoenix_site.common.exceptions import InvalidInputError
+from tenants.exceptions import IdempotencyInProgressError
 from tenants.models import IdempotencyRecord, Tenant
 from tenants.services import idempotency, snapshots, upkeep
 from tenants.types import IdempotencyScope, NewSecret, StoredAnswer
@@ -40,7 +40,7 @@ def key(tenant_a: Tenant) -> NewSecret:
 
 def post(
     client: Client, key: NewSecret, path: str = PROBE, body: Any = None, **headers: str
-) -> HttpResponse:
+) -> Any:
     return client.post(
         path,
         {} if body is None else body,
@@ -178,6 +178,20 @@ def test_a_key_belongs_to_its_credential_path_and_method(
     assert (deleted.status_code, again.status_code, again.content) == (204, 204, b"")
 
 
+def test_players_who_share_a_secret_do_not_share_keys(client: Client, tenant_a: Tenant) -> None:
+    secret = cast.new_secret(tenant_a)
+
+    def ask(player: str) -> Any:
+        token = tenant_token("tenant-a", secret.value, sub=player)
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": "k1"}
+        return client.post("/v1/query", {}, content_type="application/json", headers=headers)
+
+    answers = [ask(player) for player in ("ana", "ben", "ana")]
+
+    assert [answer.json()["user_id"] for answer in answers] == ["ana", "ben", "ana"]
+    assert answers[2].headers["Idempotent-Replayed"] == "true"
+
+
 def test_an_error_of_the_caller_is_kept_and_a_fault_of_ours_is_not(
     client: Client, key: NewSecret
 ) -> None:
@@ -278,7 +292,7 @@ def test_many_requests_at_once_with_one_key_claim_it_once(tenant_a: Tenant) -> N
             barrier.wait()
             found = idempotency.begin_request(scope, b"h" * 32, now=utc_now())
             won.append(isinstance(found, IdempotencyRecord))
-        except idempotency.IdempotencyInProgressError:
+        except IdempotencyInProgressError:
             won.append(False)
         finally:
             connection.close()

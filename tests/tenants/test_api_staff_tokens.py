@@ -20,6 +20,7 @@ from tenants import tokens
 from tenants.exceptions import AccessDeniedError, CredentialRefusedError
 from tenants.models import AuditEntry, Membership, SigningKey, Tenant
 from tenants.services import authentication, signing_keys, snapshots, staff, upkeep
+from tenants.types import StaffTokens
 from tests.tenants.cast import bearer, utc_now
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.tenants.urls")]
@@ -227,7 +228,8 @@ def test_revoking_nonsense_is_answered_alike(client: Client, ops: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_of_two_refreshes_at_once_one_counts_as_reuse(ops: Any) -> None:
     first = staff.issue_tokens(ops, now=utc_now())
-    barrier, outcomes = threading.Barrier(2), []
+    barrier = threading.Barrier(2)
+    outcomes: list[StaffTokens | None] = []
 
     def ask() -> None:
         try:

@@ -147,7 +147,7 @@ def test_absent_optional_claims_are_absent() -> None:
     assert (claims.user_id, claims.issued_at, claims.scopes) == (None, None, None)
     assert foreign_tokens.read_claims(
         token(scope="events:write  query"), sub_type="tenant"
-    ).scopes == {"events:write", "query"}
+    ).scopes == frozenset({"events:write", "query"})
 
 
 @pytest.mark.parametrize(("offset", "is_taken"), [(3629, True), (3630, False), (3631, False)])

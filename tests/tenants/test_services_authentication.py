@@ -66,7 +66,7 @@ def test_a_tenant_token_opens_both_gateways(tenant_a: Tenant, secret: NewSecret)
     caller = admit(request)
 
     assert (caller.kind, caller.tenant_id, caller.user_id) == ("tenant_jwt", "tenant-a", "ana")
-    assert caller.tenant_ids == {"tenant-a"}
+    assert caller.tenant_ids == frozenset({"tenant-a"})
     assert caller.scopes is None
     assert (caller.credential_id, caller.secret_id) == (secret.credential_id, secret.secret_id)
     assert admit(request, "query") == caller
@@ -153,8 +153,8 @@ def test_the_scope_claim_opens_what_it_names(secret: NewSecret) -> None:
     events = bearer(tenant_token("tenant-a", secret.value, scope="events:write"))
     query = bearer(tenant_token("tenant-a", secret.value, scope="query"))
 
-    assert admit(events).scopes == {"events:write"}
-    assert admit(query, "query").scopes == {"query"}
+    assert admit(events).scopes == frozenset({"events:write"})
+    assert admit(query, "query").scopes == frozenset({"query"})
     assert code_of(lambda: admit(events, "query")) == "AUTH_005"
     assert code_of(lambda: admit(query)) == "AUTH_005"
 
@@ -173,7 +173,7 @@ def test_a_secret_for_one_gateway_does_not_open_the_other(tenant_a: Tenant) -> N
     made = cast.new_secret(tenant_a, scopes=["query"])
     token = bearer(tenant_token("tenant-a", made.value))
 
-    assert admit(token, "query").scopes == {"query"}
+    assert admit(token, "query").scopes == frozenset({"query"})
     assert code_of(lambda: admit(token)) == "AUTH_005"
     assert code_of(lambda: admit(signed("tenant-a", made.value))) == "AUTH_005"
 
@@ -257,7 +257,7 @@ def test_a_remembered_token_follows_a_change_of_scopes(secret: NewSecret) -> Non
         secret.credential_id, {"scopes": ["events:write"]}, actor=ACTOR, now=utc_now()
     )
 
-    assert admit(request).scopes == {"events:write"}
+    assert admit(request).scopes == frozenset({"events:write"})
     assert code_of(lambda: admit(request, "query")) == "AUTH_005"
 
 
@@ -372,8 +372,12 @@ def test_of_two_rotations_at_once_the_second_follows_the_first(tenant_a: Tenant)
 def test_an_api_key_opens_the_admin_gateway_in_either_header(key: NewSecret) -> None:
     caller = admit_admin(with_key(key.value))
 
-    assert (caller.kind, caller.tenant_id, caller.tenant_ids) == ("api_key", None, {"tenant-a"})
-    assert caller.scopes == {"leaderboards:read"}
+    assert (caller.kind, caller.tenant_id, caller.tenant_ids) == (
+        "api_key",
+        None,
+        frozenset({"tenant-a"}),
+    )
+    assert caller.scopes == frozenset({"leaderboards:read"})
     assert caller.credential_id == key.credential_id
     assert admit_admin(bearer(key.value)) == caller
 
@@ -382,7 +386,7 @@ def test_an_admin_token_is_signed_with_the_value_of_the_key(key: NewSecret) -> N
     caller = admit_admin(bearer(admin_token(key.credential_id, key.value)))
 
     assert (caller.kind, caller.user_id) == ("admin_jwt", "admin_user")
-    assert caller.tenant_ids == {"tenant-a"}
+    assert caller.tenant_ids == frozenset({"tenant-a"})
     assert caller.expires_at is not None
 
 
@@ -390,7 +394,7 @@ def test_an_admin_token_may_ask_for_less_than_its_key(tenant_a: Tenant) -> None:
     made = cast.new_key(tenant_a)
     token = admin_token(made.credential_id, made.value, scope="events:read nonsense")
 
-    assert admit_admin(bearer(token)).scopes == {"events:read", "nonsense"}
+    assert admit_admin(bearer(token)).scopes == frozenset({"events:read", "nonsense"})
 
 
 @pytest.mark.parametrize(

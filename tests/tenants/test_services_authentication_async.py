@@ -11,7 +11,7 @@ from phoenix_site.common.exceptions import DomainError, RateLimitedError
 from tenants.exceptions import AccessDeniedError
 from tenants.models import Tenant
 from tenants.services import authentication, snapshots, tenants
-from tenants.types import NewSecret, RequestFacts
+from tenants.types import Caller, NewSecret, RequestFacts
 from tests.tenants import cast
 from tests.tenants.cast import (
     ACTOR,
@@ -35,7 +35,7 @@ async def secret(tenant_a: Tenant, async_database: None) -> NewSecret:
     return await sync_to_async(cast.new_secret)(tenant_a)
 
 
-async def admit(request: RequestFacts) -> authentication.Caller:
+async def admit(request: RequestFacts) -> Caller:
     return await authentication.aauthenticate_tenant(request, gateway="ingestion", now=utc_now())
 
 

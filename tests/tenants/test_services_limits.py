@@ -2,6 +2,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -201,12 +202,12 @@ class TestBlocks:
     async def test_two_processes_together_never_exceed_the_limit(self) -> None:
         name = await sync_to_async(tenant_with)(ingestion=3000)
         served = 0
-        held: dict[int, dict[object, object]] = {0: {}, 1: {}}
+        held: dict[int, dict[Any, Any]] = {0: {}, 1: {}}
 
         for number in range(4000):
             # Each process has leases of its own; swap them as if the other one ran.
             limits._leases.clear()
-            limits._leases.update(held[number % 2])  # type: ignore[arg-type]
+            limits._leases.update(held[number % 2])
             served += (await limits.atake("ingestion", name, name)).allowed
             held[number % 2] = dict(limits._leases)
 

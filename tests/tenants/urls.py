@@ -41,9 +41,11 @@ class ProbeView(GatewayView):
         ProbeView.entered.set()
         if ProbeView.gate is not None:
             ProbeView.gate.wait(10)
-        if request.data.get("fail") == "conflict":
+        data: Any = request.data
+        fail = data.get("fail")
+        if fail == "conflict":
             raise ConflictError("It exists.")
-        if request.data.get("fail") == "fault":
+        if fail == "fault":
             raise RuntimeError("A fault of our own.")
         return Response({"number": ProbeView.done}, status=201, headers={"Location": "/x"})
 
@@ -66,6 +68,10 @@ class QueryProbe(GatewayView):
 
     def get(self, request: Request) -> Response:
         return Response({"user_id": caller_of(request).user_id})
+
+    @idempotent
+    def post(self, request: Request) -> Response:
+        return Response({"user_id": caller_of(request).user_id}, status=201)
 
 
 urlpatterns: list[Any] = [
