@@ -339,12 +339,41 @@ PHOENIX_SOCKETS_PER_PLAYER = env_int("PHOENIX_SOCKETS_PER_PLAYER", 20, minimum=1
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Phoenix",
     "SITE_HEADER": "Phoenix",
+    "SITE_SUBHEADER": "Operations",
+    # The demo page stands there in a sandbox only.
+    "SITE_URL": None if IS_PROD else "/",
     "SITE_SYMBOL": "local_fire_department",
     "SITE_ICON": lambda request: static("phoenix/mark.svg"),
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("phoenix/mark.svg"),
+        }
+    ],
+    "LOGIN": {
+        "image": lambda request: static("phoenix/login.svg"),
+    },
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "phoenix_site.navigation.environment",
     "DASHBOARD_CALLBACK": "phoenix_site.admin.dashboard_context",
+    "SIDEBAR": {"show_search": False, "navigation": "phoenix_site.navigation.sidebar"},
+    "BORDER_RADIUS": "6px",
     "COLORS": {
+        "base": {
+            "50": "250 250 249",
+            "100": "245 245 244",
+            "200": "231 229 228",
+            "300": "214 211 209",
+            "400": "168 162 158",
+            "500": "120 113 108",
+            "600": "87 83 78",
+            "700": "68 64 60",
+            "800": "41 37 36",
+            "900": "28 25 23",
+            "950": "12 10 9",
+        },
         "primary": {
             "50": "255 247 237",
             "100": "255 237 213",
@@ -357,7 +386,7 @@ UNFOLD: dict[str, Any] = {
             "800": "146 46 16",
             "900": "120 40 16",
             "950": "67 18 7",
-        }
+        },
     },
 }
 

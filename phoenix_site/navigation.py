@@ -1,0 +1,141 @@
+"""What stands in the admin's sidebar and header, for the person who is signed in."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+INDEX: Final = "admin:index"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A place to go; ``permission`` is what a person needs to see it, empty for everybody."""
+
+    title: str
+    icon: str
+    url_name: str
+    permission: str = ""
+
+
+GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
+    ("", (Page("Overview", "monitoring", INDEX),)),
+    (
+        "Leaderboards",
+        (
+            Page(
+                "Boards",
+                "leaderboard",
+                "admin:leaderboards_leaderboard_changelist",
+                "leaderboards.view_leaderboard",
+            ),
+            Page(
+                "Windows",
+                "date_range",
+                "admin:leaderboards_window_changelist",
+                "leaderboards.view_window",
+            ),
+            Page(
+                "Snapshots",
+                "photo_camera",
+                "admin:leaderboards_snapshot_changelist",
+                "leaderboards.view_snapshot",
+            ),
+            Page(
+                "Late events",
+                "schedule",
+                "admin:leaderboards_lateevent_changelist",
+                "leaderboards.view_lateevent",
+            ),
+        ),
+    ),
+    (
+        "Events",
+        (
+            Page(
+                "Event log", "list_alt", "admin:ingestion_event_changelist", "ingestion.view_event"
+            ),
+            Page(
+                "Quarantine",
+                "report",
+                "admin:ingestion_quarantineentry_changelist",
+                "ingestion.view_quarantineentry",
+            ),
+            Page("Consumers", "sync", "admin:ingestion_cursor_changelist", "ingestion.view_cursor"),
+        ),
+    ),
+    (
+        "Tenants and access",
+        (
+            Page("Tenants", "domain", "admin:tenants_tenant_changelist", "tenants.view_tenant"),
+            Page(
+                "Credentials",
+                "key",
+                "admin:tenants_credential_changelist",
+                "tenants.view_credential",
+            ),
+            Page(
+                "Memberships",
+                "badge",
+                "admin:tenants_membership_changelist",
+                "tenants.view_membership",
+            ),
+            Page("Staff", "group", "admin:auth_user_changelist", "auth.view_user"),
+            Page("Roles", "shield_person", "admin:auth_group_changelist", "auth.view_group"),
+            Page(
+                "Second factors",
+                "phonelink_lock",
+                "admin:otp_totp_totpdevice_changelist",
+                "otp_totp.view_totpdevice",
+            ),
+        ),
+    ),
+    (
+        "Audit",
+        (
+            Page(
+                "Audit log",
+                "policy",
+                "admin:tenants_auditentry_changelist",
+                "tenants.view_auditentry",
+            ),
+        ),
+    ),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the groups with what the person may see (named in the setting ``UNFOLD``)."""
+    groups = []
+    for title, pages in GROUPS:
+        items = [item for page in pages if (item := _item(page, request)) is not None]
+        if items:
+            groups.append({"title": title or None, "items": items})
+    return groups
+
+
+def environment(_request: HttpRequest) -> list[str]:
+    """Return the label in the header: nobody should take production for the sandbox."""
+    if settings.PHOENIX_ENV == "prod":
+        return ["Production", "danger"]
+    return ["Sandbox", "info"]
+
+
+def _item(page: Page, request: HttpRequest) -> dict[str, Any] | None:
+    user: Any = request.user
+    if page.permission and not user.has_perm(page.permission):
+        return None
+    try:
+        link = reverse(page.url_name)
+    except NoReverseMatch:
+        # A page of an app that this installation does not run.
+        return None
+    is_active = request.path == link if page.url_name == INDEX else request.path.startswith(link)
+    return {
+        "title": page.title,
+        "icon": page.icon,
+        "link": link,
+        "active": lambda _request: is_active,
+    }
