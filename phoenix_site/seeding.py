@@ -14,6 +14,7 @@ from typing import Any
 import jwt
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import transaction
 
 from ingestion.services import retention
 from leaderboards.models import Leaderboard
@@ -28,6 +29,7 @@ from tenants.constants import (
     SANDBOX_TENANT_SECRET,
 )
 from tenants.services import sandbox as tenants_sandbox
+from tenants.types import Actor
 
 OTHER_TENANT_ID = "other-tenant"
 STAFF_NAME = "admin"
@@ -50,6 +52,7 @@ BOARD = {
         "ranking": {"method": "score_desc"},
     },
 }
+SEEDER = Actor("system", "seed_sandbox", "seed_sandbox")
 TOKEN_LIFE = timedelta(hours=1)
 
 
@@ -64,8 +67,7 @@ def seed_sandbox(*, now: datetime, is_reset: bool = False) -> dict[str, Any]:
     other = known.get("other", {})
     if is_reset:
         for tenant_id in (SANDBOX_TENANT_ID, OTHER_TENANT_ID):
-            leaderboards_sandbox.empty_tenant(tenant_id)
-            retention.empty_tenant(tenant_id)
+            _empty(tenant_id)
     document = _address() | _tenant(
         SANDBOX_TENANT_ID,
         name="Sandbox",
@@ -85,6 +87,13 @@ def seed_sandbox(*, now: datetime, is_reset: bool = False) -> dict[str, Any]:
     document["staff"] = _staff(known.get("staff", {}).get("password"))
     _write(document)
     return document | {"tokens": _tokens(now)}
+
+
+def _empty(tenant_id: str) -> None:
+    # Together, so that nothing is ever scored from half of the events.
+    with transaction.atomic():
+        leaderboards_sandbox.empty_tenant(tenant_id)
+        retention.empty_tenant(tenant_id)
 
 
 def _known_document() -> dict[str, Any]:
@@ -119,9 +128,9 @@ def _tenant(
 def _board(tenant_id: str, now: datetime) -> None:
     board = Leaderboard.objects.filter(tenant_id=tenant_id, leaderboard_id=BOARD_ID).first()
     if board is None:
-        boards.create_board(tenant_id, BOARD, author="sandbox", now=now)
+        boards.create_board(tenant_id, BOARD, actor=SEEDER, now=now)
     elif board.status == Leaderboard.Status.INACTIVE:
-        boards.update_board(tenant_id, BOARD_ID, {"status": "active"}, author="sandbox", now=now)
+        boards.patch_board(tenant_id, BOARD_ID, {"status": "active"}, actor=SEEDER, now=now)
 
 
 def _staff(known_password: str | None) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ingestion.constants import (
     PURGE_MARGIN_SECONDS,
 )
 from ingestion.types import PurgeReport
-from phoenix_site.common.exceptions import DomainError
+from phoenix_site.common.exceptions import DomainError, NotAllowedError
 from phoenix_site.common.logging import get_logger
 from tenants.models import Tenant
 from tenants.services import snapshots
@@ -127,3 +127,18 @@ def purge_all_tenants(*, now: datetime) -> list[PurgeReport]:
         except (DatabaseError, DomainError):
             log.exception("event.purge_failed", tenant_id=tenant_id)
     return reports
+
+
+@transaction.atomic
+def empty_tenant(tenant_id: str) -> int:
+    """Delete every event of a sandbox tenant and return how many there were.
+
+    What came of them must be deleted by its own apps. Raises: ``NotAllowedError`` in production.
+    """
+    if settings.PHOENIX_ENV == "prod":
+        raise NotAllowedError("Nothing is emptied in production.")
+    with connection.cursor() as cursor:
+        cursor.execute(_NAME_THE_PURPOSE)
+        cursor.execute("DELETE FROM ingestion_quarantineentry WHERE tenant_id = %s", [tenant_id])
+        cursor.execute("DELETE FROM ingestion_event WHERE tenant_id = %s", [tenant_id])
+        return int(cursor.rowcount)
