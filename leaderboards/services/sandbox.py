@@ -39,10 +39,10 @@ def empty_tenant(tenant_id: str) -> None:
     boards = list(Leaderboard.objects.filter(tenant_id=tenant_id).values_list("pk", flat=True))
     windows = list(Window.objects.filter(board__in=boards).values_list("pk", flat=True))
     for model in _OF_WINDOWS:
-        model._default_manager.filter(window__in=windows).delete()  # noqa: SLF001
+        model._default_manager.filter(window__in=windows).delete()
     Window.objects.filter(pk__in=windows).delete()
     for model in _OF_BOARDS:
-        model._default_manager.filter(board__in=boards).delete()  # noqa: SLF001
+        model._default_manager.filter(board__in=boards).delete()
     Leaderboard.objects.filter(pk__in=boards).delete()
     transaction.on_commit(lambda: _drop_indexes(windows), robust=True)
 
