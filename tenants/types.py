@@ -132,12 +132,16 @@ class StaffSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """A foreign JWT whose shape was checked and whose signature was not."""
+    """A foreign JWT whose shape was checked and whose signature was not.
+
+    ``user_id`` is the ``sub``: of a tenant token only if it can be a player's id.
+    """
 
     token: str = field(repr=False)
     subject_id: str
     user_id: str | None
     issued_at: float | None
+    not_before: float | None
     expires_at: float
     scopes: frozenset[str] | None
 

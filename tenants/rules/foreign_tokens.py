@@ -94,8 +94,9 @@ def read_claims(token: str, *, sub_type: str) -> TokenClaims:
     return TokenClaims(
         token=token,
         subject_id=subject_id,
-        user_id=_read_user(payload),
+        user_id=_read_user(payload, sub_type),
         issued_at=_read_time(payload, "iat"),
+        not_before=_read_time(payload, "nbf"),
         expires_at=expires_at,
         scopes=_read_scopes(payload),
     )
@@ -109,6 +110,8 @@ def check_times(claims: TokenClaims, now: datetime) -> None:
         raise CredentialRefusedError("The token has expired.")
     if claims.issued_at is not None and claims.issued_at > current + ISSUED_AT_TOLERANCE_SECONDS:
         raise CredentialRefusedError("The token's iat is in the future.")
+    if claims.not_before is not None and claims.not_before > current + FOREIGN_TOKEN_LEEWAY_SECONDS:
+        raise CredentialRefusedError("The token is not valid yet.")
 
 
 def find_signer(token: str, secrets: Iterable[LiveSecret], now: datetime) -> LiveSecret:
@@ -174,12 +177,16 @@ def _read_time(payload: dict[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def _read_user(payload: dict[str, Any]) -> str | None:
-    if "sub" not in payload:
+def _read_user(payload: dict[str, Any], sub_type: str) -> str | None:
+    """Return whom the token names; game servers and back offices may use any text."""
+    subject = payload.get("sub")
+    if subject is None and "sub" not in payload:
         return None
-    if not is_external_id(payload["sub"]):
-        raise CredentialRefusedError("The token's sub is not a player's id.")
-    return str(payload["sub"])
+    if not isinstance(subject, str):
+        raise CredentialRefusedError("The token's sub must be a string.")
+    if sub_type == "tenant":
+        return subject if is_external_id(subject) else None
+    return _UNUSABLE.sub("", subject)[:_MAX_SUBJECT_LENGTH]
 
 
 def _read_scopes(payload: dict[str, Any]) -> frozenset[str] | None:

@@ -6,6 +6,7 @@ scope and address are checked each time.
 """
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -224,7 +225,9 @@ def _recall(
 def _remember(header: str, verified: _Verified) -> None:
     _verified[header] = verified
     if len(_verified) > MAX_VERIFIED_TOKENS:
-        _verified.popitem(last=False)
+        # Another thread may have emptied it at this moment.
+        with suppress(KeyError):
+            _verified.popitem(last=False)
 
 
 def _admit_admin(claim: Claim, address: str, now: datetime) -> Caller:

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -93,10 +94,12 @@ class SnapshotCache(Generic[K, V]):
         # A read that began before a change may not have seen it; an absurd key is not worth room.
         if generation != self._generation or len(str(key)) > _MAX_KEY_LENGTH:
             return
+        self._entries.pop(key, None)
         self._entries[key] = (begun, value)
-        self._entries.move_to_end(key)
         if len(self._entries) > MAX_SNAPSHOTS:
-            self._entries.popitem(last=False)
+            # Another thread may have emptied it at this moment.
+            with suppress(KeyError):
+                self._entries.popitem(last=False)
 
 
 tenants: SnapshotCache[str, TenantSnapshot | None] = SnapshotCache(
