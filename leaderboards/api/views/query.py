@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from leaderboards.api import admission, answers, bodies, contents, questions
+from leaderboards.api import query_docs as docs
 from leaderboards.api.admission import Reader
 from leaderboards.selectors import history, standings
 from leaderboards.selectors.shown import nothing_here
@@ -78,6 +80,7 @@ class QueryView(GatewayView):
 
 
 class BoardsView(QueryView):
+    @docs.answers(bodies.BoardsBody, docs.LIMIT, docs.OFFSET, summary="List the active boards")
     def get(self, request: Request) -> HttpResponse:
         page = questions.read_page(request.GET)
         if request.GET.get("tenant_id", self.reader.tenant_id) != self.reader.tenant_id:
@@ -90,6 +93,7 @@ class BoardsView(QueryView):
 
 
 class TopView(QueryView):
+    @docs.answers(bodies.TopBody, docs.WINDOW_KEY, docs.LIMIT, docs.OFFSET, summary="Top N")
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         question = questions.read_page(request.GET)
         window = admission.find_window(self.reader, leaderboard_id, question.window_key)
@@ -100,6 +104,12 @@ class TopView(QueryView):
 
 
 class NeighborhoodView(QueryView):
+    @docs.answers(
+        bodies.NeighborhoodBody,
+        docs.WINDOW_KEY,
+        docs.NEIGHBORS,
+        summary="The places around a player",
+    )
     def get(self, request: Request, leaderboard_id: str, user_id: str) -> HttpResponse:
         question = questions.read_neighborhood(request.GET)
         admission.check_player_id(user_id)
@@ -127,19 +137,30 @@ class PlayerView(QueryView):
         return answers.content_answer(request, answers.encoded(type(self).build(window, player)))
 
 
+@extend_schema_view(get=docs.answers(bodies.RankBody, docs.WINDOW_KEY, summary="A player's rank"))
 class RankView(PlayerView):
     build = bodies.rank_body
 
 
+@extend_schema_view(get=docs.answers(bodies.ScoreBody, docs.WINDOW_KEY, summary="A player's score"))
 class ScoreView(PlayerView):
     build = bodies.score_body
 
 
+@extend_schema_view(
+    get=docs.answers(bodies.PercentileBody, docs.WINDOW_KEY, summary="A player's place among all")
+)
 class PercentileView(PlayerView):
     build = bodies.percentile_body
 
 
 class RankForScoreView(QueryView):
+    @docs.answers(
+        bodies.ScoreRankBody,
+        docs.SCORE,
+        docs.WINDOW_KEY,
+        summary="The rank that a score would take",
+    )
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         window_key = questions.read_window_key(request.GET)
         window = admission.find_window(self.reader, leaderboard_id, window_key)
@@ -151,6 +172,12 @@ class RankForScoreView(QueryView):
 
 
 class GroupView(QueryView):
+    @docs.answers(
+        bodies.GroupBody,
+        docs.USER_IDS,
+        docs.WINDOW_KEY,
+        summary="Several players, ranked among each other",
+    )
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         user_ids = questions.read_user_ids(request.GET)
         window_key = questions.read_window_key(request.GET)
@@ -160,6 +187,7 @@ class GroupView(QueryView):
 
 
 class WindowsView(QueryView):
+    @docs.answers(bodies.WindowsBody, docs.LIMIT, docs.OFFSET, summary="List a board's windows")
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         page = questions.read_page(request.GET)
         windows = history.windows_of(
@@ -175,6 +203,9 @@ class WindowsView(QueryView):
 
 
 class SnapshotsView(QueryView):
+    @docs.answers(
+        bodies.SnapshotsBody, docs.SINCE, docs.UNTIL, docs.LIMIT, summary="List a board's snapshots"
+    )
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         period = questions.read_period(request.GET)
         snapshots = history.snapshots_of(
@@ -188,6 +219,7 @@ class SnapshotsView(QueryView):
 
 
 class SnapshotView(QueryView):
+    @docs.answers(bodies.SnapshotTopBody, docs.LIMIT, docs.OFFSET, summary="One snapshot")
     def get(self, request: Request, leaderboard_id: str, snapshot_time: str) -> HttpResponse:
         page = questions.read_page(request.GET)
         taken_at = questions.read_snapshot_time(snapshot_time)
@@ -200,6 +232,7 @@ class SnapshotView(QueryView):
 
 
 class SnapshotPlayerView(QueryView):
+    @docs.answers(bodies.SnapshotRankBody, summary="One player of a snapshot")
     def get(
         self, request: Request, leaderboard_id: str, snapshot_time: str, user_id: str
     ) -> HttpResponse:
@@ -220,6 +253,12 @@ class TicketView(QueryView):
 
     methods = ("POST", "OPTIONS")
 
+    @docs.answers(
+        bodies.TicketBody,
+        request={"application/json": docs.TICKET_REQUEST},
+        status=201,
+        summary="Get a ticket for a live connection",
+    )
     @idempotent
     def post(self, request: Request) -> HttpResponse:
         wanted = questions.read_ticket_request(request.data)
@@ -239,6 +278,7 @@ class TicketView(QueryView):
 class SocketView(QueryView):
     """A plain request to the address of the WebSocket."""
 
+    @extend_schema(summary="Follow a board live", responses=None, tags=[docs.LIVE_TAG])
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         raise InvalidInputError("Open this address as a WebSocket.")
 
@@ -246,5 +286,8 @@ class SocketView(QueryView):
 class StreamView(QueryView):
     """Server-sent events are refused until they exist."""
 
+    @extend_schema(
+        summary="Follow a board by server-sent events", responses=None, tags=[docs.LIVE_TAG]
+    )
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         raise InvalidInputError("Server-sent events are not supported yet; use the WebSocket.")
