@@ -88,6 +88,10 @@ SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(barrier)s::text::xid8
     ) AS waiting
   )
 """
+_HAS_SEEN = """
+SELECT FROM ingestion_cursor
+WHERE consumer = %s AND shard = %s AND (last_xid, last_id) >= (%s::text::xid8, %s::bigint)
+"""
 # Counting stops at a bound, so that a look at the lag costs the same however large it is.
 _LAG = """
 SELECT named.consumer, every.shard, waiting.events,
@@ -328,6 +332,14 @@ def has_passed(consumer: str, barrier: int) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_HAS_PASSED, parameters)
         return bool(cursor.fetchone()[0])
+
+
+def has_seen(consumer: str, event: StoredEvent) -> bool:
+    """Return whether ``consumer`` has come to the event, whatever it made of it. Queries: 1."""
+    parameters: list[Any] = [consumer, event.shard, str(event.xid), event.id]
+    with connection.cursor() as cursor:
+        cursor.execute(_HAS_SEEN, parameters)
+        return cursor.fetchone() is not None
 
 
 def consumer_lag(*, bound: int = LAG_BOUND) -> list[ShardLag]:

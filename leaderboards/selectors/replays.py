@@ -20,7 +20,15 @@ from leaderboards.selectors.boards import StatusHistory
 from leaderboards.types import EntryState, LogPosition
 from phoenix_site.common.logging import get_logger
 
-__all__ = ["Refusal", "Replay", "Step", "open_replay", "refusals_of", "status_history"]
+__all__ = [
+    "Refusal",
+    "Replay",
+    "Step",
+    "chosen_windows_across_tenants",
+    "open_replay",
+    "refusals_of",
+    "status_history",
+]
 
 log = get_logger(__name__)
 
@@ -161,3 +169,19 @@ def refusals_of(window: Window) -> dict[int, Refusal]:
         row: Refusal(code, counted_at)
         for row, code, counted_at in rows.values_list("event_row", "code", "counted_at")
     }
+
+
+def chosen_windows_across_tenants(
+    *,
+    tenant_id: str | None = None,
+    leaderboard_id: str | None = None,
+    key: str | None = None,
+    is_scored: bool = False,
+) -> list[Window]:
+    """Return the windows that a command names, board by board, oldest first. Queries: 1."""
+    windows = Window.objects.select_related("board").order_by("board_id", "starts_at")
+    wanted = {"tenant_id": tenant_id, "board__leaderboard_id": leaderboard_id, "key": key}
+    windows = windows.filter(**{name: value for name, value in wanted.items() if value is not None})
+    if is_scored:
+        windows = windows.filter(state__in=(Window.State.OPEN, Window.State.CLOSING))
+    return list(windows)
