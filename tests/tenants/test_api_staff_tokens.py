@@ -14,9 +14,10 @@ from django.test import Client
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django.fixtures import Settings
+from rest_framework_simplejwt.exceptions import TokenBackendError
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from tenants import tokens
+from tenants import tasks, tokens
 from tenants.exceptions import AccessDeniedError, CredentialRefusedError
 from tenants.models import AuditEntry, Membership, SigningKey, Tenant
 from tenants.services import authentication, signing_keys, snapshots, staff, upkeep
@@ -366,6 +367,24 @@ def test_of_two_first_keys_at_once_one_is_kept(db: None) -> None:
 
     assert len(kids) == 2
     assert set(kids) == set(SigningKey.objects.values_list("kid", flat=True))
+
+
+def test_nothing_is_signed_or_read_without_a_key(db: None) -> None:
+    token = tokens.PlayerAccessToken.for_player(tenant_id="tenant-a", user_id="ana")
+
+    with pytest.raises(TokenBackendError):
+        str(token)
+    for value in ("x" * 9000, "a.b.c", jwt.encode({"a": 1}, "k" * 32, algorithm="HS256")):
+        with pytest.raises(TokenBackendError):
+            tokens.player_backend.decode(value)
+
+
+def test_the_hourly_task_does_the_upkeep(db: None) -> None:
+    signing_keys.ensure_signing_key("staff", now=utc_now() - timedelta(days=91))
+
+    tasks.purge_leftovers()
+
+    assert SigningKey.objects.count() == 2
 
 
 def test_forged_tokens_are_refused(client: Client, reader: Any) -> None:

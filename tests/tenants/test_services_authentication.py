@@ -16,7 +16,14 @@ from phoenix_site.common.redis import get_redis
 from tenants.constants import SANDBOX_API_KEY, SANDBOX_TENANT_SECRET
 from tenants.exceptions import AccessDeniedError, CredentialRefusedError
 from tenants.models import Credential, CredentialSecret, Tenant
-from tenants.services import authentication, credentials, sandbox, snapshots, tenants
+from tenants.services import (
+    authentication,
+    credentials,
+    sandbox,
+    snapshots,
+    tenants,
+    usage,
+)
 from tenants.types import Caller, NewSecret, RequestFacts
 from tests.tenants import cast
 from tests.tenants.cast import (
@@ -642,6 +649,43 @@ def test_the_last_use_of_a_credential_is_noted(secret: NewSecret) -> None:
     used_at = cast.credential(secret).last_used_at
     assert used_at is not None
     assert abs((utc_now() - used_at).total_seconds()) < 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_use_that_cannot_be_noted_harms_nobody(
+    tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = cast.new_secret(tenant_a)
+    monkeypatch.setattr(usage, "NOTE_USE", "UPDATE nonsense SET a = %s, b = %s, c = %s")
+
+    assert admit(signed("tenant-a", made.value))
+
+
+def test_what_the_process_remembers_is_bounded(
+    secret: NewSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "MAX_VERIFIED_TOKENS", 3)
+    monkeypatch.setattr(snapshots, "MAX_SNAPSHOTS", 3)
+    monkeypatch.setattr(usage, "MAX_SNAPSHOTS", 3)
+
+    for number in range(10):
+        admit(bearer(tenant_token("tenant-a", secret.value, sub=f"player-{number}")))
+        code_of(partial(admit, bearer(tenant_token(f"nobody-{number}", "x"))))
+        usage.note_use(f"00000000-0000-7000-8000-{number:012}", utc_now())
+
+    assert len(authentication._verified) == 3
+    assert len(snapshots.tenants._entries) == 3
+    assert len(usage._noted) <= 3
+
+
+def test_a_token_whose_tenant_is_gone_is_refused(
+    secret: NewSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = bearer(tenant_token("tenant-a", secret.value))
+    admit(request)
+    monkeypatch.setattr(snapshots.tenants, "get", lambda _key: None)
+
+    assert code_of(lambda: admit(request)) == "AUTH_003"
 
 
 def test_a_snapshot_is_read_again_after_two_seconds(

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from pytest_django.fixtures import Settings
 
-from phoenix_site.common.exceptions import DomainError, RateLimitedError
-from tenants.exceptions import AccessDeniedError
+from phoenix_site.common.exceptions import DomainError, RateLimitedError, UnavailableError
+from tenants.exceptions import AccessDeniedError, CredentialRefusedError
 from tenants.models import Tenant
-from tenants.services import authentication, snapshots, tenants
+from tenants.services import authentication, snapshots, staff, tenants, tickets, usage
 from tenants.types import Caller, NewSecret, RequestFacts
 from tests.tenants import cast
 from tests.tenants.cast import (
@@ -156,16 +157,72 @@ async def test_failures_are_counted_from_the_event_loop_too(
     assert await admit(signed("tenant-a", secret.value))
 
 
-async def test_a_repeated_token_costs_microseconds(secret: NewSecret) -> None:
+async def test_faults_of_admin_credentials_and_health_have_their_codes(
+    secret: NewSecret, ops: Any
+) -> None:
+    tenant = bearer(tenant_token("tenant-a", secret.value))
+    tokens = await sync_to_async(staff.issue_tokens)(ops, now=utc_now())
+
+    async def admin(request: RequestFacts) -> Caller:
+        return await authentication.aauthenticate_admin(request, now=utc_now())
+
+    async def health(request: RequestFacts) -> Caller | None:
+        return await authentication.aauthenticate_any(
+            request, now=utc_now(), accepts_tenant_tokens=False
+        )
+
+    for ask, request in (
+        (admin, with_key("pk_wrong")),
+        (admin, tenant),
+        (health, tenant),
+        (health, with_key("pk_wrong")),
+        (health, bearer(tokens.refresh)),
+    ):
+        with pytest.raises(CredentialRefusedError):
+            await ask(request)
+    caller = await admin(bearer(tokens.access))
+    assert caller.staff_user_id == ops.pk
+    await authentication.astill_valid(caller, now=utc_now())
+
+
+async def test_without_redis_failures_are_refused_uncounted(
+    secret: NewSecret, settings: Settings
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    assert await code_of(signed("tenant-a", "wrong")) == "AUTH_001"
+    for ask in (
+        tickets.acreate_ticket(await admit(signed("tenant-a", secret.value)), None, now=utc_now()),
+        tickets.aredeem_ticket("wst_x", "b", now=utc_now()),
+    ):
+        with pytest.raises(UnavailableError):
+            await ask
+
+
+async def test_a_use_that_cannot_be_noted_harms_nobody(
+    secret: NewSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "NOTE_USE", "UPDATE nonsense SET a = %s, b = %s, c = %s")
+
+    assert await admit(signed("tenant-a", secret.value))
+
+
+async def test_a_repeated_token_costs_a_fraction_of_a_new_one(secret: NewSecret) -> None:
     request = bearer(tenant_token("tenant-a", secret.value))
     now = utc_now()
-    await admit(request)
-    best = 1.0
-    for _ in range(5):
-        begun = time.perf_counter()
-        for _ in range(500):
-            await authentication.aauthenticate_tenant(request, gateway="ingestion", now=now)
-        best = min(best, (time.perf_counter() - begun) / 500)
 
-    # The aim is 15 µs on a quiet machine; twice that still catches a lost memory (40 µs and more).
-    assert best < 30e-6, f"{best * 1e6:.1f} µs"
+    async def best_seconds(*, is_forgotten: bool) -> float:
+        best = 1.0
+        for _ in range(10):
+            begun = time.perf_counter()
+            for _ in range(100):
+                if is_forgotten:
+                    authentication.forget_tokens()
+                await authentication.aauthenticate_tenant(request, gateway="ingestion", now=now)
+            best = min(best, (time.perf_counter() - begun) / 100)
+        return best
+
+    await admit(request)
+
+    # Some 2 µs against 40; a ratio, because machines and coverage differ.
+    assert await best_seconds(is_forgotten=False) < 0.5 * await best_seconds(is_forgotten=True)

@@ -256,6 +256,25 @@ class TestBlocks:
         assert time.monotonic() - begun < 1.0
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_scripts_are_sent_again_to_a_redis_that_lost_them(async_database: None) -> None:
+    get_redis().script_flush()
+
+    assert (await limits.atake("admin", None, "k")).allowed
+
+
+def test_old_blocks_go_before_living_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_MAX_LEASES", 10)
+    for number in range(10):
+        limits._lease(Take("query_player", "t", f"player {number}")).until = (
+            time.monotonic() + 60 if number < 3 else 0.0
+        )
+
+    limits._lease(Take("query_player", "t", "one more"))
+
+    assert len(limits._leases) == 4
+
+
 def test_the_memory_of_blocks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_MAX_LEASES", 10)
 
