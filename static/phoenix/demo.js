@@ -8,7 +8,7 @@ const SHOWN_AT_FIRST = 15;
 const WIRE_LINES = 6;
 
 const board = {
-  rows: new Map(),      // user_id -> entry
+  rows: null,           // user_id -> entry; nothing before the first snapshot
   epoch: null,
   sequence: null,
   total: 0,
@@ -24,6 +24,7 @@ const waiting = new Map(); // user_id -> when its event was sent
 
 let socket = null;
 let attempts = 0;
+let retry = 0;
 
 function connect() {
   const url = new URL(`/v1/leaderboards/${facts.leaderboard_id}/ws`, location.href);
@@ -50,7 +51,7 @@ async function comeBack(code) {
   if (attempts > 1 || code === 4401) await renewToken();
   if (attempts === 3) await explain();
   const pause = Math.min(15000, 400 * 2 ** attempts) * (0.5 + Math.random() / 2);
-  setTimeout(connect, pause);
+  retry = setTimeout(connect, pause);
 }
 
 // A browser does not learn why an upgrade was refused; the same question over HTTP tells.
@@ -86,29 +87,25 @@ const handlers = {
     Object.assign(board, { epoch: message.epoch, sequence: message.sequence, total: message.total_entries });
     board.endsAt = message.window_end ? Date.parse(message.window_end) : null;
     board.clockOffset = Date.parse(message.timestamp) - Date.now();
-    const before = new Map(board.rows);
-    board.rows = new Map(message.entries.map((entry) => [entry.user_id, entry]));
+    board.me = message.me;
     part("window").textContent = `Window ${message.window_key}`;
     part("notice").hidden = true;
-    board.me = message.me;
-    const changed = message.entries.filter((entry) => differs(before.get(entry.user_id), entry));
-    render(before.size ? changed.map((entry) => [entry, before.get(entry.user_id)?.rank ?? null]) : []);
+    show(new Map(message.entries.map((entry) => [entry.user_id, entry])));
   },
   update(message) {
     if (message.epoch !== board.epoch || message.previous_sequence !== board.sequence) return say({ type: "resync" });
     board.sequence = message.sequence;
     board.total = message.total_entries;
-    for (const userId of message.left) board.rows.delete(userId);
-    for (const { previous_rank: _, ...entry } of message.changes) board.rows.set(entry.user_id, entry);
-    render(message.changes.map((change) => [change, change.previous_rank]));
+    const rows = new Map(board.rows);
+    for (const userId of message.left) rows.delete(userId);
+    for (const entry of message.changes) rows.set(entry.user_id, entry);
+    show(rows);
   },
   my_rank(message) { board.me = message; showOwn(); },
-  window_changed() { board.rows.clear(); },
+  window_changed() { board.rows = null; },
   async token_expiring() { await renewToken(); say({ type: "authenticate", token: token.token }); },
   error(message) { if (message.code !== "RATE_001") console.warn(message.code, message.error); },
 };
-
-const differs = (before, now) => !before || before.rank !== now.rank || before.score !== now.score;
 
 // --- The board -----------------------------------------------------------------------------------
 
@@ -120,7 +117,19 @@ function sorted() {
     a.rank - b.rank || Date.parse(a.reached_at) - Date.parse(b.reached_at) || (a.user_id < b.user_id ? -1 : 1));
 }
 
-function render(changes) {
+function show(rows) {
+  const before = board.rows;
+  board.rows = rows;
+  render();
+  if (before === null) return;
+  for (const entry of rows.values()) {
+    const old = before.get(entry.user_id);
+    if (old?.score !== entry.score) arrive(entry);
+    if (old && old.rank !== entry.rank) move(entry, old.rank - entry.rank);
+  }
+}
+
+function render() {
   const list = part("list");
   const all = sorted();
   const shown = board.isShownWhole ? all : all.slice(0, SHOWN_AT_FIRST);
@@ -133,7 +142,6 @@ function render(changes) {
     fill(item, entry, best);
     if (list.children[place] !== item) list.insertBefore(item, list.children[place] ?? null);
   });
-  for (const [entry, previousRank] of changes) point(entry, previousRank);
   slide(tops);
   showAround(all.length, shown.length);
   showOwn();
@@ -147,8 +155,8 @@ function newItem(entry) {
   badge.style.setProperty("--hue", hue(entry.user_id));
   badge.setAttribute("aria-hidden", "true");
   item.children[1].append(badge);
-  if (entry.user_id === facts.own_id) item.children[1].append(make("span", "you", "token"));
-  item.children[1].append(make("span", "", entry.display_name ?? entry.user_id));
+  item.children[1].append(make("span", "name", entry.display_name ?? entry.user_id));
+  if (entry.user_id === facts.own_id) item.children[1].append(make("span", "you", "you"));
   items.set(entry.user_id, item);
   return item;
 }
@@ -178,7 +186,8 @@ function count(element, value) {
   requestAnimationFrame(step);
 }
 
-function point(entry, previousRank) {
+// A new score: light it up, and tell whoever sent the event how long it took.
+function arrive(entry) {
   const sentAt = waiting.get(entry.user_id);
   if (sentAt !== undefined) {
     waiting.delete(entry.user_id);
@@ -189,13 +198,15 @@ function point(entry, previousRank) {
   item.removeAttribute("data-flash");
   void item.offsetWidth; // restarts the animation
   item.setAttribute("data-flash", "");
+}
+
+function move(entry, places) {
+  const item = items.get(entry.user_id);
+  if (!item) return;
   item.querySelector(".move")?.remove();
-  if (previousRank !== null && previousRank !== entry.rank) {
-    const places = previousRank - entry.rank;
-    const move = make("span", "move", `${places > 0 ? "▲" : "▼"}${Math.abs(places)}`);
-    move.dataset.way = places > 0 ? "up" : "down";
-    item.children[0].append(move);
-  }
+  const mark = make("span", "move", `${places > 0 ? "▲" : "▼"}${Math.abs(places)}`);
+  mark.dataset.way = places > 0 ? "up" : "down";
+  item.children[0].append(mark);
 }
 
 // Rows glide from where they were: measured before, moved back, then let go.
@@ -392,8 +403,8 @@ part("copy").addEventListener("click", async () => {
   setTimeout(() => { part("copy").textContent = "Copy"; }, 1600);
 });
 
-part("more").addEventListener("click", () => { board.isShownWhole = !board.isShownWhole; render([]); });
-addEventListener("online", () => { if (!socket) { attempts = 0; } });
+part("more").addEventListener("click", () => { board.isShownWhole = !board.isShownWhole; render(); });
+addEventListener("online", () => { if (!socket) { attempts = 0; clearTimeout(retry); connect(); } });
 setInterval(tickClock, 1000);
 setInterval(renewToken, 30 * 60 * 1000); // the curl line keeps a live token
 connect();
