@@ -1,0 +1,285 @@
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from ingestion.selectors import get_event
+from leaderboards.exceptions import EventsPurgedError, WindowNotScoredError
+from leaderboards.models import Entry, StatusChange, Window
+from leaderboards.selectors import rank_index
+from leaderboards.selectors.explanations import event_effects, explain_entry
+from leaderboards.services import closing, index, proofs, rebuilds, scoring
+from phoenix_site.common.redis import get_redis
+from tenants.models import AuditEntry, Tenant
+from tests.ingestion.factories import append
+from tests.leaderboards.boards import make_board, make_window
+from tests.leaderboards.scorers import SECOND, ranks, score_all, scored_event, send
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+START = timezone.now().replace(microsecond=0) - timedelta(hours=1)
+
+
+def window_of(tenant: Tenant, **parts: Any) -> Window:
+    return make_window(make_board(tenant, **parts), START)
+
+
+def verify(window: Window) -> proofs.Proof:
+    return proofs.verify_window(window.pk, now=timezone.now())
+
+
+def play(count: int = 60) -> None:
+    send(
+        scored_event(f"p{n % 7}", (n * 37) % 50 - 10, at=START + (n * 53) % 997 * SECOND)
+        for n in range(count)
+    )
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "max", "min", "last", "count", "avg"])
+def test_scored_standings_are_as_the_log_says(tenant_a: Tenant, aggregation: str) -> None:
+    window = window_of(tenant_a, scoring={"aggregation": aggregation, "decimals": 2})
+    play()
+    score_all(limit=7)
+
+    proof = verify(window)
+
+    assert proof.differences == []
+    assert (proof.event_counts, proof.entry_count, proof.has_index) == ({"scored": 60}, 7, True)
+
+
+def test_acceptance_19_a_flush_during_traffic_changes_no_rank(tenant_a: Tenant) -> None:
+    window = window_of(tenant_a)
+    for number in range(6):
+        send(scored_event(f"p{n}", n + number) for n in range(5))
+        score_all(limit=3)
+        if number % 2:
+            before = ranks(window)
+            get_redis().flushdb()
+            assert ranks(window) == before
+
+    output = StringIO()
+    call_command("verify_standings", stdout=output)
+    assert "1 windows are as the log says" in output.getvalue()
+    index.sweep_indexes()
+    assert verify(window).has_index
+
+
+def test_whatever_differs_is_found(tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proofs, "_PAUSE_SECONDS", 0)
+    window = window_of(tenant_a)
+    play()
+    score_all()
+    keys = rank_index.index_keys(window.pk)
+    member = get_redis().hget(keys[2], "p1") + b"p1"
+    get_redis().zadd(keys[1], {member: -5000})
+    Entry.objects.filter(window=window, user_id="p2").update(score=77)
+    Entry.objects.filter(window=window, user_id="p3").delete()
+
+    differences = {(each.part, each.subject) for each in verify(window).differences}
+
+    assert differences == {
+        *(("entry", "p2"), ("entry", "p3")),
+        *(("index", "p1"), ("index", "p2"), ("index", "p3")),
+    }
+    with pytest.raises(CommandError, match="5 differences") as refused:
+        call_command("verify_standings", tenant="tenant-a", stdout=StringIO())
+    assert refused.value.returncode == 1
+
+
+def test_refused_late_and_replayed_events_are_proven_too(tenant_a: Tenant) -> None:
+    window = window_of(tenant_a)
+    send([scored_event("ana", 10**15 - 1), scored_event("ana", 5, event_id="over")])
+    append("late", occurred_at=START, received_at=window.due_at, attrs={"points": 5})
+    score_all()
+    assert verify(window).differences == []
+    send([scored_event("ana", -50)])
+    score_all()
+
+    scoring.replay_event(get_event("tenant-a", "over"), now=timezone.now())
+
+    proof = verify(window)
+    assert proof.differences == []
+    assert proof.event_counts == {"scored": 3, "late": 1}
+    assert ranks(window) == [(1, "ana", 10**15 - 46)]
+
+
+def test_closed_standings_are_proven_with_their_hash(tenant_a: Tenant) -> None:
+    board = make_board(tenant_a, ranking={"tie_policy": "shared", "min_score": 0})
+    now = timezone.now()
+    window = make_window(board, now - timedelta(minutes=20), timedelta(minutes=10))
+    for number, points in enumerate((5, 3, 5, -2)):
+        occurred_at = window.starts_at + SECOND
+        append(
+            f"e{number}",
+            user_id=f"p{number}",
+            occurred_at=occurred_at,
+            received_at=occurred_at,
+            attrs={"points": points},
+        )
+    score_all()
+    assert closing.close_window(window.pk, now=now)
+
+    proof = verify(window)
+    assert proof.differences == []
+    assert proof.window.total_players == 3
+
+    Window.objects.filter(pk=window.pk).update(hash="0" * 64)
+    assert {each.part for each in verify(window).differences} == {"hash"}
+
+
+def test_a_rebuild_gives_what_scoring_gave(tenant_a: Tenant) -> None:
+    window = window_of(tenant_a)
+    play()
+    score_all()
+    before, generation = ranks(window), window.generation
+
+    rebuild = rebuilds.rebuild_window(window)
+
+    assert ranks(window) == before
+    assert (rebuild.changes, rebuild.event_counts) == ([], {"scored": 60})
+    assert window.generation == generation + 1
+    send([scored_event("p1", 1000)])
+    score_all()
+    assert ranks(window)[0][1] == "p1"
+    assert verify(window).differences == []
+
+
+def test_a_rebuild_reads_no_further_than_the_consumer(tenant_a: Tenant) -> None:
+    window = window_of(tenant_a)
+    send([scored_event("ana", 1)])
+    score_all()
+    send([scored_event("ana", 2)])
+
+    rebuilds.rebuild_window(window)
+    assert ranks(window) == [(1, "ana", 1)]
+    score_all()
+
+    assert ranks(window) == [(1, "ana", 3)]
+
+
+def test_a_closed_window_is_not_computed_anew(tenant_a: Tenant) -> None:
+    window = window_of(tenant_a)
+    Window.objects.update(state="closed", closed_at=START, revision=1)
+
+    with pytest.raises(WindowNotScoredError):
+        rebuilds.rebuild_window(window)
+
+
+def test_a_rebuild_by_staff_counts_what_came_before_the_board_was_active(
+    tenant_a: Tenant,
+) -> None:
+    window = window_of(tenant_a)
+    StatusChange.objects.create(
+        board=window.board, status="inactive", at=timezone.now() - timedelta(minutes=5)
+    )
+    send([scored_event("ana", 4)])
+    score_all()
+    StatusChange.objects.create(board=window.board, status="active", at=timezone.now())
+    Window.objects.update(plan=1)
+    options = {"tenant": "tenant-a", "board": window.board.leaderboard_id, "window": window.key}
+
+    output = StringIO()
+    call_command("rebuild_standings", stdout=output, **options)
+    assert "ana: no entry → 4" in output.getvalue()
+    assert ranks(window) == []
+    with pytest.raises(CommandError, match="reason"):
+        call_command("rebuild_standings", apply=True, stdout=output, **options)
+    call_command("rebuild_standings", apply=True, reason="Forgotten.", stdout=output, **options)
+
+    assert ranks(window) == [(1, "ana", 4)]
+    assert AuditEntry.objects.get().reason == "Forgotten."
+    assert verify(window).differences == []
+
+
+def test_a_rebuild_that_needs_deleted_events_is_refused(tenant_a: Tenant) -> None:
+    Tenant.objects.update(created_at=timezone.now() - timedelta(days=900))
+    window = make_window(make_board(tenant_a), timezone.now() - timedelta(days=500))
+
+    with pytest.raises(EventsPurgedError):
+        rebuilds.preview_rebuild(window.pk, now=timezone.now())
+
+
+def test_the_index_command_fills_the_index_again(tenant_a: Tenant) -> None:
+    window = window_of(tenant_a)
+    send([scored_event("ana", 1)])
+    score_all()
+    epoch = get_redis().hget(rank_index.index_keys(window.pk)[0], "epoch")
+
+    output = StringIO()
+    call_command("rebuild_index", tenant="tenant-a", stdout=output)
+
+    assert "rebuilt" in output.getvalue()
+    assert get_redis().hget(rank_index.index_keys(window.pk)[0], "epoch") not in (None, epoch)
+
+
+def test_an_entry_is_explained_by_its_events(tenant_a: Tenant) -> None:
+    rule = {
+        "event_type": "game.completed",
+        "points_expression": "attrs.points * 2",
+        "conditions": {"attrs.points": {"gte": 0}},
+    }
+    window = window_of(
+        tenant_a,
+        scoring={"rules": [rule], "decimals": 1, "limits": {"max_points_per_window": 9}},
+    )
+    send(scored_event("ana", points, event_id=f"e{points}") for points in (1.5, -1, 2, 4))
+    score_all()
+
+    explained = explain_entry(window, "ana")
+
+    assert [(each.event_id, each.reason) for each in explained] == [
+        *(("e1.5", None), ("e-1", "condition"), ("e2", None), ("e4", None)),
+    ]
+    points = [each.points for each in explained if each.points is not None]
+    assert list(map(float, points)) == [3.0, 4.0, 2.0]
+    assert explained[-1].score == sum(points)
+    assert explained[0].rules[0].values == {"attrs.points": explained[0].points / 2}
+
+
+def test_an_event_is_explained_on_every_board(tenant_a: Tenant, tenant_b: Tenant) -> None:
+    boards = {
+        "counts": make_board(tenant_a, leaderboard_id="counts"),
+        "other-type": make_board(
+            tenant_a,
+            leaderboard_id="other-type",
+            scoring={"rules": [{"event_type": "x.y", "points_expression": "1"}]},
+        ),
+        "out-of-scope": make_board(
+            tenant_a, leaderboard_id="out-of-scope", scope={"filters": {"type": {"eq": "no"}}}
+        ),
+        "limited": make_board(
+            tenant_a, leaderboard_id="limited", scoring={"limits": {"max_events_per_window": 1}}
+        ),
+        "no-window": make_board(tenant_a, leaderboard_id="no-window"),
+        "foreign": make_board(tenant_b, leaderboard_id="foreign"),
+    }
+    for name, board in boards.items():
+        if name != "no-window":
+            make_window(board, START)
+    send([scored_event("ana", 3), scored_event("ana", 4, event_id="second")])
+    event = get_event("tenant-a", "second")
+    waiting = event_effects("tenant-a", event)
+    score_all()
+
+    effects = {each["leaderboard_id"]: each for each in event_effects("tenant-a", event)}
+
+    assert {each["outcome"] for each in waiting} == {"waiting"}
+    assert effects["counts"] == {
+        "leaderboard_id": "counts",
+        "window_key": f"{START:%Y-%m-%d}",
+        "outcome": "scored",
+        "points": 4,
+        "rules": [0],
+    }
+    reasons = {name: effect.get("reason") for name, effect in effects.items()}
+    assert reasons == {
+        "counts": None,
+        "other-type": "no_rule",
+        "out-of-scope": "scope",
+        "limited": "limit",
+        "no-window": "no_window",
+    }
