@@ -49,6 +49,8 @@ class RunningPhoenix(Instance):
         """Kill the process ``name`` without a chance to clean up and return its id."""
         pid = self.pids[name]
         os.kill(pid, signal.SIGKILL)
+        if self.process is not None and pid == self.process.pid:
+            self.process.wait()
         return pid
 
     def wait_for_restart(self, name: str, *, of: int) -> int:

@@ -35,7 +35,6 @@ class Options:
     port: int
     web_count: int
     has_sandbox: bool
-    is_production: bool
     # A name of this Phoenix that it answers to, for its own probe.
     probe_host: str
 
@@ -144,19 +143,12 @@ class Phoenix:
                 raise StartError(f"{server.name} does not answer after {READY_SECONDS} s.")
 
     def _prepare_database(self) -> None:
-        if self.options.is_production:
-            self.console.say("checking the configuration")
-            self._manage("check", "--deploy", "--fail-level", "ERROR")
-        self.console.say("migrating the database")
-        self._manage("migrate", "--no-input", "--verbosity", "0")
-        if self.options.has_sandbox:
-            self.console.say("seeding the sandbox")
-            self._manage("seed_sandbox", "--json")
-
-    def _manage(self, command: str, *arguments: str) -> None:
-        child_environment = self._child_environment()
+        has_sandbox = self.options.has_sandbox
+        seeding = " and seeding the sandbox" if has_sandbox else ""
+        self.console.say(f"migrating the database{seeding}")
+        arguments = ["--sandbox"] if has_sandbox else []
         self.supervisor.run_once(
-            programs.manage(command, command, *arguments, environment=child_environment)
+            programs.manage("prepare", *arguments, environment=self._child_environment())
         )
 
     def _child_environment(self) -> dict[str, str]:

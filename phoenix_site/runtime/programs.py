@@ -62,9 +62,9 @@ def default_web_count() -> int:
     return min(core_count(), MOST_WEB_PROCESSES)
 
 
-def manage(name: str, *arguments: str, environment: Mapping[str, str]) -> Program:
+def manage(command: str, *arguments: str, environment: Mapping[str, str]) -> Program:
     """Return a ``manage.py`` command that runs to its end."""
-    return Program(name, [PROJECT_DIR / "manage.py", *arguments], environment)
+    return Program(command, [PROJECT_DIR / "manage.py", command, *arguments], environment)
 
 
 def web(*, count: int, listener: int, environment: Mapping[str, str]) -> list[Program]:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,7 +141,7 @@ def test_killing_the_supervisor_leaves_no_orphans_and_the_next_start_needs_no_pe
         assert processes.wait_until(lambda: len(_children_of(pids["consumers"])) >= 2, seconds=20)
         workers = _children_of(pids["consumers"])
 
-        os.kill(pids["phoenix"], signal.SIGKILL)
+        phoenix.kill("phoenix")
 
         # Started at once: the servers may still be writing down what they hold.
         phoenix.start()

@@ -40,15 +40,14 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["workers"] < 1:
             raise CommandError("--workers must be at least 1.", returncode=2)
-        is_production = settings.PHOENIX_ENV == "prod"
+        has_sandbox = settings.PHOENIX_ENV == "sandbox" and not options["no_sandbox"]
         sys.exit(
             phoenix.run(
                 phoenix.Options(
                     host=options["host"],
                     port=options["port"],
                     web_count=options["workers"],
-                    has_sandbox=not (options["no_sandbox"] or is_production),
-                    is_production=is_production,
+                    has_sandbox=has_sandbox,
                     probe_host=_first_host(settings.ALLOWED_HOSTS),
                 )
             )
