@@ -21,6 +21,8 @@ log = get_logger(__name__)
 _WAITING_MILLISECONDS = 2000
 # Shards made dirty within this time share one round trip to the broker.
 _COALESCE_SECONDS = 0.005
+# Under steady load a round trip for every few events would cost more than storing them.
+_BUSY_COALESCE_SECONDS = 0.03
 
 
 def waiting_key(consumer: str, shard: int) -> str:
@@ -77,8 +79,10 @@ class _Nudger:
             self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
+        pause = _COALESCE_SECONDS
         while self.dirty:
-            await asyncio.sleep(_COALESCE_SECONDS)
+            await asyncio.sleep(pause)
+            pause = _BUSY_COALESCE_SECONDS
             shards, self.dirty = sorted(self.dirty), set()
             fresh = await self._not_waiting(shards)
             if fresh:
