@@ -2,7 +2,6 @@
 
 from phoenix_site.common.exceptions import (
     ConflictError,
-    InvalidInputError,
     NotAllowedError,
     NotAuthenticatedError,
 )
@@ -50,10 +49,6 @@ class IdempotencyInProgressError(ConflictError):
 
 class TenantExistsError(ConflictError):
     """There is a tenant with this id, or with this operator and environment."""
-
-
-class SecretTooShortError(InvalidInputError):
-    """A chosen secret is shorter than a generated one would be."""
 
 
 class SecondFactorNeededError(NotAuthenticatedError):

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC
 from typing import Any
 
 from django.contrib import admin
@@ -35,16 +36,22 @@ class AuditEntryAdmin(TenantScopedAdmin):
     is_audited_by_service = True
     paginator = InfinitePaginator
     show_full_result_count = False
-    list_display = ["at", "action", "object_text", "actor_text", "tenant_id", "address"]
+    list_display = ["time_text", "action", "object_text", "actor_text", "tenant_id", "address"]
     list_filter = [ActionFilter, "actor_kind", "tenant", "at"]
     search_fields = ["=object_id", "=request_id", "=actor_id"]
     search_help_text = "Id of an object, of a request, or staff:<number>, exactly"
     ordering = ["-at", "-id"]
     fieldsets = [
-        ("What", {"fields": ["at", "action", "object_text", "object_id", "tenant", "reason"]}),
+        (
+            "What",
+            {"fields": ["time_text", "action", "object_text", "object_id", "tenant", "reason"]},
+        ),
         ("Change", {"fields": ["difference"]}),
         ("Who", {"fields": ["actor_text", "actor_id", "address", "request_id"]}),
     ]
+
+    class Media:
+        css = {"all": ["phoenix/admin.css"]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -57,6 +64,10 @@ class AuditEntryAdmin(TenantScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [name for _, part in self.fieldsets for name in part["fields"]]
+
+    @display(description="time (UTC)", ordering="at")
+    def time_text(self, entry: AuditEntry) -> str:
+        return f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
     @display(description="object")
     def object_text(self, entry: AuditEntry) -> str:
@@ -78,8 +89,8 @@ class AuditEntryAdmin(TenantScopedAdmin):
             ((n, _text(entry.before, n), _text(entry.after, n)) for n in names),
         )
         return format_html(
-            '<table class="phoenix-difference"><thead><tr><th></th><th>before</th><th>after</th>'
-            "</tr></thead><tbody>{}</tbody></table>",
+            '<div class="phoenix-card"><table><thead><tr><th></th><th>before</th><th>after</th>'
+            "</tr></thead><tbody>{}</tbody></table></div>",
             rows,
         )
 

@@ -98,6 +98,7 @@ class SecretInline(TabularInline):  # type: ignore[misc]
     readonly_fields = ["prefix_text", "created_at", "expires_at", "revoked_at"]
     extra = 0
     max_num = 0
+    hide_title = True
     can_delete = False
     verbose_name_plural = "Secrets"
 
@@ -157,6 +158,10 @@ class CredentialAdmin(TenantScopedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        parts = super().get_fieldsets(request, obj)
+        return parts if obj is not None else parts[:-1]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return super().get_inlines(request, obj) if obj is not None else []

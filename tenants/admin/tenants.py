@@ -117,6 +117,10 @@ class TenantAdmin(TenantScopedAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        parts = super().get_fieldsets(request, obj)
+        return parts if obj is not None else parts[:-1]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed = _FIXED if obj is not None else ()
         return [*fixed, *super().get_readonly_fields(request, obj)]

@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
-                ('id', models.SlugField(help_text='Chosen once and shown in every path and token. Small letters, digits and dashes.', max_length=63, primary_key=True, serialize=False, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9-]{1,62}$', 'Use 2 to 63 of a-z, 0-9 and -.')])),
+                ('id', models.SlugField(help_text='Chosen once, shown in every path and token. Small letters, digits and dashes.', max_length=63, primary_key=True, serialize=False, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9-]{1,62}$', 'Use 2 to 63 of a-z, 0-9 and -.')])),
                 ('operator_code', models.CharField(help_text='The operator behind the tenant, the same in sandbox and production.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9-]{1,62}$', 'Use 2 to 63 of a-z, 0-9 and -.')])),
                 ('environment', models.CharField(choices=[('sandbox', 'Sandbox'), ('prod', 'Production')], help_text='Sandbox and production data of one operator are two tenants that never meet.', max_length=7)),
                 ('name', models.CharField(max_length=255)),
@@ -91,8 +91,8 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField(blank=True, help_text='Empty: never.', null=True)),
                 ('revoked_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('tenant', models.ForeignKey(blank=True, help_text='The owner. A key without owner belongs to the platform: superusers only.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='credentials', to='tenants.tenant')),
-                ('tenants', models.ManyToManyField(blank=True, help_text='The tenants that an API key reaches.', related_name='api_keys', to='tenants.tenant')),
+                ('tenant', models.ForeignKey(blank=True, help_text='Whose staff manage it. A key without owner belongs to the platform: superusers only.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='credentials', to='tenants.tenant', verbose_name='owner')),
+                ('tenants', models.ManyToManyField(blank=True, help_text='The tenants that an API key reaches.', related_name='api_keys', to='tenants.tenant', verbose_name='reached tenants')),
             ],
             options={
                 'ordering': ['-created_at'],

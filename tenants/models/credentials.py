@@ -19,12 +19,15 @@ class Credential(UuidModel):
         null=True,
         blank=True,
         related_name="credentials",
-        help_text="The owner. A key without owner belongs to the platform: superusers only.",
+        verbose_name="owner",
+        help_text="Whose staff manage it. A key without owner belongs to the platform: superusers "
+        "only.",
     )
     tenants = models.ManyToManyField(
         Tenant,
         blank=True,
         related_name="api_keys",
+        verbose_name="reached tenants",
         help_text="The tenants that an API key reaches.",
     )
     label = models.CharField(max_length=255, help_text="Who uses it and where.")
