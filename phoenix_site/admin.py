@@ -194,9 +194,9 @@ def _refused_tile(pulse: Pulse | None) -> dict[str, str]:
         return _tile("Refused", "-", tone="warn", hint="Redis is away: not counted")
     refused = sum(map(_refused_in, pulse.steps))
     accepted = sum(map(_accepted_in, pulse.steps))
-    share = f", {100 * refused / (refused + accepted):.1f} % of all" if refused else ""
+    share = f", {100 * refused / (refused + accepted):.1f} %" if refused else ""
     tone = "warn" if refused else "good"
-    return _tile("Refused", f"{refused:,}", tone=tone, hint=f"In the last half hour{share}")
+    return _tile("Refused", f"{refused:,}", tone=tone, hint=f"Last half hour{share}")
 
 
 def _lag_tile(lag: Sequence[ShardLag], scope: Scope) -> dict[str, str]:
@@ -320,30 +320,25 @@ def _span(left: timedelta) -> str:
     return f"in {days} d {hours} h" if days else f"in {hours} h {minutes:02} min"
 
 
-def _consumers(lag: Sequence[ShardLag], scope: Scope) -> list[list[Any]]:
+def _consumers(lag: Sequence[ShardLag], scope: Scope) -> list[dict[str, Any]]:
     processed = _processed() if scope.is_all else {}
     names = sorted({row.consumer for row in lag})
     return [
-        _consumer_row(name, [row for row in lag if row.consumer == name], processed, scope)
+        _consumer(name, [row for row in lag if row.consumer == name], processed, scope)
         for name in names
     ]
 
 
-def _consumer_row(
+def _consumer(
     name: str, lag: Sequence[ShardLag], processed: dict[str, int], scope: Scope
-) -> list[Any]:
+) -> dict[str, Any]:
     seconds = max(row.seconds for row in lag)
-    tone = "good" if seconds < LAG_WARNING_SECONDS else "bad"
-    row: list[Any] = [
-        {"text": name, "tone": tone},
-        {"text": _seconds(seconds), "is_number": True},
-    ]
+    facts = [["Oldest event waits", _seconds(seconds)]]
     if scope.is_all:
-        row += [
-            {"text": _waiting(lag), "is_number": True},
-            {"text": f"{processed.get(name, 0):,}", "is_number": True},
-        ]
-    return row
+        facts.append(["Events waiting", _waiting(lag)])
+        facts.append(["Processed in all", f"{processed.get(name, 0):,}"])
+    tone = "good" if seconds < LAG_WARNING_SECONDS else "bad"
+    return {"name": name, "tone": tone, "facts": facts}
 
 
 def _processed() -> dict[str, int]:

@@ -289,15 +289,16 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["phoenix_site.common.formats.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["phoenix_site.common.formats.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "phoenix_site.reference.document.GatewaySchema",
     "EXCEPTION_HANDLER": "phoenix_site.common.drf.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Phoenix",
-    "DESCRIPTION": "Player engagement: events in, live leaderboards out.",
     "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": ["phoenix_site.reference.document.complete_document"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -351,6 +352,7 @@ UNFOLD: dict[str, Any] = {
             "href": lambda request: static("phoenix/mark.svg"),
         }
     ],
+    "STYLES": [lambda request: static("phoenix/admin.css")],
     "LOGIN": {
         "image": lambda request: static("phoenix/login.svg"),
     },

@@ -191,6 +191,7 @@ class LeaderboardAdmin(TenantScopedAdmin):
     ) -> Any:
         context = {
             "timezone_names": timezone_names(),
+            "show_save_and_add_another": False,
             "meaning_url": self._meaning_url(object_id),
             **(extra_context or {}),
         }
@@ -263,6 +264,7 @@ class LeaderboardAdmin(TenantScopedAdmin):
         return json_response(
             {
                 "json": pretty(form.config),
+                "missing": _missing_in(form),
                 "faults": _faults_of(form),
                 "windows": meaning.next_windows(form.config, now),
                 "timezone": form.cleaned_data.get("timezone") or "UTC",
@@ -514,10 +516,18 @@ def _tenant_of(form: BoardForm, board: Leaderboard | None) -> str | None:
     return None if tenant is None else str(tenant.pk)
 
 
+def _missing_in(form: BoardForm) -> list[str]:
+    """Return the labels of what is still to be filled in: no mistake yet."""
+    return [
+        str(form.fields[name].label) for name in form.errors if form.has_error(name, "required")
+    ]
+
+
 def _faults_of(form: BoardForm) -> list[str]:
     return [
         f"{form.fields[name].label}: {fault}" if name in form.fields else str(fault)
         for name, faults in form.errors.items()
+        if not form.has_error(name, "required")
         for fault in faults
     ]
 

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from django import forms
 from django.core.exceptions import ValidationError
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
 from leaderboards.exceptions import ConfigError
 from leaderboards.models import Leaderboard
@@ -90,6 +92,10 @@ class RulesWidget(forms.Widget):
     """Rows of event type, points and condition; JavaScript keeps them in one JSON field."""
 
     template_name = "phoenix/admin/rules_widget.html"
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        # Forms look for templates inside of apps only; this one lies with the project's others.
+        return render_to_string(self.template_name, self.get_context(name, value, attrs))
 
     def format_value(self, value: Any) -> str:
         return value if isinstance(value, str) else pretty(value or NEW_RULES)
@@ -297,7 +303,6 @@ class BoardForm(forms.ModelForm[Leaderboard]):
         fields = ["tenant", "leaderboard_id", "name", "description"]
 
     class Media:
-        css = {"all": ["phoenix/admin.css"]}
         js = ["phoenix/board_form.js"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -22,7 +22,7 @@ FROM unnest(%(windows)s::uuid[]) AS w (id)
 CROSS JOIN LATERAL (
     SELECT count(*) AS number FROM (
         SELECT FROM {table} WHERE window_id = w.id LIMIT %(bound)s
-    ) AS some
+    ) AS few
 ) AS counted
 """
 _COUNT_ENTRIES: Final = _COUNT.format(table="leaderboards_entry")

@@ -146,17 +146,25 @@
     target.replaceChildren(list);
   }
 
-  function showCheck(part, meaning) {
-    const check = part("check");
-    check.className = meaning.faults.length ? "phoenix-check is-bad" : "phoenix-check is-good";
-    const title = document.createElement("h2");
+  /* A form that is not filled in yet is no mistake: it is told apart from what is wrong. */
+  function stateOf(meaning) {
     const count = meaning.faults.length;
-    title.textContent = count ? `${count} ${count === 1 ? "thing" : "things"} to correct` : "Complete and valid";
+    if (count) return { tone: "bad", title: `${count} ${count === 1 ? "thing" : "things"} to correct`, lines: meaning.faults };
+    if (meaning.missing.length) return { tone: "open", title: "Still to fill in", lines: meaning.missing };
+    return { tone: "good", title: "Complete and valid", lines: [] };
+  }
+
+  function showCheck(part, meaning) {
+    const state = stateOf(meaning);
+    const check = part("check");
+    check.className = `phoenix-check is-${state.tone}`;
+    const title = document.createElement("h2");
+    title.textContent = state.title;
     const body = document.createElement("div");
-    if (count) list(body, meaning.faults); else say(body, "This board can be saved as it is.");
+    if (state.lines.length) list(body, state.lines); else say(body, "This board can be saved as it is.");
     check.replaceChildren(title, ...body.children);
     const effect = part("effect");
-    effect.hidden = !meaning.effect.length || count > 0;
+    effect.hidden = !meaning.effect.length || state.tone !== "good";
     if (!effect.hidden) {
       list(effect, meaning.effect);
       const heading = document.createElement("h3");

@@ -190,8 +190,27 @@
       const row = body.insertRow();
       for (const cell of cells) fill(row.insertCell(), cell, now);
     }
-    rows[0].forEach((cell, at) => head.append(element("th", heads[at], cell?.is_number || cell?.at ? "num" : "")));
+    rows[0].forEach((cell, at) => {
+      const isNumber = typeof cell === "object" && Boolean(cell.is_number || cell.at);
+      head.append(element("th", heads[at], isNumber ? "num" : ""));
+    });
     target.replaceChildren(made);
+  }
+
+  function consumers(target, rows) {
+    target.replaceChildren(...rows.map((row) => {
+      const item = element("li");
+      const name = element("strong");
+      name.append(element("span", null, `phoenix-dot ${row.tone}`), row.name);
+      const facts = element("dl");
+      for (const [label, value] of row.facts) {
+        const pair = element("div");
+        pair.append(element("dt", label), element("dd", value));
+        facts.append(pair);
+      }
+      item.append(name, facts);
+      return item;
+    }));
   }
 
   class Dashboard {
@@ -210,7 +229,7 @@
       health(this.part("health"), data.health);
       this.chart.show(data.chart);
       table(this.part("boards"), ["Board", "Tenant", "Window", "State", "Ends", "Players", "Late events"], data.boards, "No board is being scored. Create one under Leaderboards.", now);
-      table(this.part("consumers"), ["Consumer", "Oldest waits", "Waiting", "Processed"], data.consumers, "No consumer has run yet.", now);
+      consumers(this.part("consumers"), data.consumers);
       table(this.part("errors"), ["Cause", "Tenant", "Times", "Last seen"], data.errors, "Nothing was refused in the last half hour, and quarantine is empty.", now);
       this.showAge();
     }
