@@ -27,7 +27,7 @@ MAX_IDS = 100
 MAX_OFFSET = 10**9
 
 _is_score = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,12}))?").fullmatch
-_has_control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+_has_control = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 _MAX_ID_LENGTH = 128
 
 
@@ -68,6 +68,14 @@ def check_window_key(text: str) -> str:
     if text == CURRENT or windows.is_window_key(text):
         return text
     raise _bad("window_key", "must be current or a window's key, such as 2026-W47 or 2026-11-18")
+
+
+def read_tenant_id(query: QueryDict) -> str:
+    """Return the tenant that a collection is asked for. Raises: ``InvalidInputError``."""
+    sent = query.get("tenant_id")
+    if sent is None:
+        raise _bad("tenant_id", "is missing in the query string")
+    return sent
 
 
 def read_page(query: QueryDict) -> PageQuestion:

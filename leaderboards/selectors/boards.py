@@ -17,9 +17,9 @@ from django.db.models import F, OuterRef, Q, QuerySet
 from leaderboards.constants import MAX_KEPT_CONFIGS
 from leaderboards.models import BoardVersion, Leaderboard, StatusChange, Window
 from leaderboards.rules.configuration import parse_config
-from leaderboards.rules.ranking import score_bounds
 from leaderboards.rules.scoring import CompiledBoard, compile_board
 from leaderboards.selectors.shown import check_board_id, nothing_here
+from leaderboards.selectors.standings import board_view
 from leaderboards.types import BoardConfig, BoardView, Listing
 
 __all__ = [
@@ -201,15 +201,7 @@ def view_of(window: Window, board: Leaderboard) -> BoardView:
     The order is that of the window's version; size and bounds are those of the newest.
     """
     scored_by = config_of_version(board.pk, window.version_number)
-    newest = config_of_version(board.pk, board.version)
-    bounds = score_bounds(newest.ranking, scored_by.scoring.decimals)
-    return BoardView(
-        method=scored_by.ranking.method,
-        tie_policy=scored_by.ranking.tie_policy,
-        size=newest.ranking.size,
-        lowest=bounds.lowest,
-        highest=bounds.highest,
-    )
+    return board_view(scored_by, config_of_version(board.pk, board.version))
 
 
 def was_active(board_id: UUID, instant: datetime) -> bool:

@@ -45,7 +45,7 @@ SELECT w.total_players, {SHOWN_COLUMNS}
 FROM leaderboards_leaderboard b
 JOIN leaderboards_window w ON w.board_id = b.id
 JOIN leaderboards_boardversion v ON v.board_id = b.id AND v.version = w.version_number
-WHERE b.id = %(board_id)s
+WHERE b.id = %(board_id)s AND w.starts_at <= %(now)s
 ORDER BY w.starts_at DESC LIMIT %(limit)s OFFSET %(offset)s
 """  # noqa: S608 - the parts are constants
 SNAPSHOT: Final = f"""
@@ -73,13 +73,14 @@ def active_boards(
 def windows_of(
     tenant_id: str, leaderboard_id: str, *, limit: int, offset: int, now: datetime
 ) -> Listing[ListedWindow]:
-    """Return a page of the board's windows, newest first.
+    """Return a page of the board's windows that have begun, newest first.
 
+    The next one may exist before its time; nobody needs to see it then.
     Raises: ``NotFoundError``. Queries: 3, and one question to the index per window still scored.
     """
     board = _get_board(tenant_id, leaderboard_id)
-    total = board.windows.count()
-    names = {"board_id": board.pk, "limit": limit, "offset": offset}
+    total = board.windows.filter(starts_at__lte=now).count()
+    names = {"board_id": board.pk, "now": now, "limit": limit, "offset": offset}
     rows = _fetch(WINDOWS, names)
     return Listing([_listed_window(tenant_id, leaderboard_id, row, now) for row in rows], total)
 

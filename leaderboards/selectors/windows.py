@@ -8,7 +8,7 @@ from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, Subquery
 
 from leaderboards.constants import EARLY_EVENTS, OPEN_AHEAD_SECONDS
 from leaderboards.models import Entry, Leaderboard, StatusChange, Window
-from leaderboards.selectors.shown import nothing_here
+from leaderboards.selectors.shown import CURRENT, nothing_here
 from leaderboards.types import Listing
 
 _SCORED = (Window.State.OPEN, Window.State.CLOSING)
@@ -83,6 +83,19 @@ def find_window(board_id: UUID, key: str) -> Window | None:
 def get_window(board_id: UUID, key: str) -> Window:
     """Return the board's window of this key. Raises: ``NotFoundError``. Queries: 1."""
     window = find_window(board_id, key)
+    if window is None:
+        raise nothing_here()
+    return window
+
+
+def get_window_to_show(board: Leaderboard, key: str, *, now: datetime) -> Window:
+    """Return the window of this key, or the one of now for ``current``.
+
+    Raises: ``NotFoundError``. Queries: 1.
+    """
+    if key != CURRENT:
+        return get_window(board.pk, key)
+    window = unended_windows(board.pk, now).filter(starts_at__lte=now).first()
     if window is None:
         raise nothing_here()
     return window

@@ -21,7 +21,7 @@ from leaderboards.exceptions import (
     NeedsRecomputeError,
     VersionConflictError,
 )
-from leaderboards.models import BoardVersion, Leaderboard, StatusChange
+from leaderboards.models import BoardVersion, Leaderboard, StatusChange, Window
 from leaderboards.rules.boards import (
     BoardFields,
     differences,
@@ -30,11 +30,11 @@ from leaderboards.rules.boards import (
     merge_board,
     read_board,
 )
-from leaderboards.rules.changes import ConfigChange, compare_configs, takes_effect
+from leaderboards.rules.changes import compare_configs, takes_effect
 from leaderboards.rules.configuration import parse_config
 from leaderboards.selectors import boards as selectors
 from leaderboards.services import locks, rebuilds, window_changes, windows
-from leaderboards.services.window_changes import HeldWindows
+from leaderboards.services.window_changes import HeldWindows, Transition
 from leaderboards.types import BoardConfig, BoardStatus
 from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.faults import Fault
@@ -47,7 +47,6 @@ log = get_logger(__name__)
 
 _STATUSES: Final[tuple[BoardStatus, ...]] = get_args(BoardStatus)
 _TICK: Final = timedelta(microseconds=1)
-_END_PATH: Final = "timeframe.end_at"
 
 Merge = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -57,13 +56,15 @@ class BoardChange:
     """What a caller wants of a board: new fields, perhaps another status, and how.
 
     ``document`` makes the new fields of the present ones; ``recompute`` lets a change that would
-    wait for the next window hold at once; ``expected_version`` refuses it if somebody was faster.
+    wait for the next window hold at once; ``expected_version`` refuses it if somebody was faster;
+    ``reason`` is for the audit log.
     """
 
     document: Merge
     status: BoardStatus | None = None
     recompute: bool = False
     expected_version: int | None = None
+    reason: str = ""
 
 
 def create_board(
@@ -89,12 +90,7 @@ def create_board(
         _add_version(board, fields, BoardVersion.Effect.AT_ONCE, actor=actor, now=now)
         StatusChange.objects.create(board=board, status=board.status, at=now, author=actor.label)
         windows.open_windows(board, fields.config, until=now, now=now)
-        change = AuditChange(
-            "leaderboard", str(board.pk), board.leaderboard_id, after=fields.document
-        )
-        audit.record(
-            "leaderboard.created", actor=actor, now=now, tenant_id=tenant_id, change=change
-        )
+        _record("leaderboard.created", board, (None, fields.document), actor=actor, now=now)
     log.info("leaderboard.created", board=board.pk.hex, tenant_id=tenant_id)
     return board
 
@@ -141,32 +137,64 @@ def change_board(
     ``NeedsRecomputeError`` (a custom or endless window has entries) and what ``rebuild_window``
     does. Locks: all cursors of the scorer, the board, then its windows that have not ended.
     """
-    started = time.monotonic()
+    at = _Instant(now, started=time.monotonic())
     found = selectors.get_board(tenant_id, leaderboard_id)
+    try:
+        is_held = _may_rebuild(found, change, now)
+        return _change_board(found.pk, change, is_held=is_held, actor=actor, at=at)
+    except _ScoringNotHeldError:
+        return _change_board(found.pk, change, is_held=True, actor=actor, at=at)
+
+
+class _ScoringNotHeldError(Exception):
+    """A window must be computed anew, for which scoring has to be held before any other lock."""
+
+
+def _change_board(
+    board_id: UUID, change: BoardChange, *, is_held: bool, actor: Actor, at: "_Instant"
+) -> Leaderboard:
     with _uncommitted_versions() as uncommitted, transaction.atomic():
-        # First, as batches lock: then none is under way that was planned before the change.
-        rebuilds.hold_scoring()
-        board = locks.lock_board(found.pk)
+        if is_held:
+            rebuilds.hold_scoring()
+        board = locks.lock_board(board_id)
         if change.expected_version not in (None, board.version):
             raise VersionConflictError(
                 f"The board is at version {board.version}, not {change.expected_version}."
             )
         uncommitted.append((board.pk, board.version + 1))
-        _change_fields(board, change, actor=actor, now=now)
+        stale = _change_fields(board, change, actor=actor, now=at.now)
+        if stale and not is_held:
+            raise _ScoringNotHeldError
+        for window in stale:
+            rebuilds.rebuild_window(window)
         if change.status is not None and change.status != board.status:
-            # Batches were waited for: what they have counted came in before this instant.
-            _change_status(board, change.status, actor=actor, now=now, started=started)
+            _change_status(board, change.status, reason=change.reason, actor=actor, at=at)
     return board
+
+
+def _may_rebuild(board: Leaderboard, change: BoardChange, now: datetime) -> bool:
+    """Whether windows will probably have to be computed anew; looks without a lock."""
+    present = _present_fields(board)
+    wanted = change.document(present)
+    if change.recompute:
+        return True
+    if wanted == present or board.status == Leaderboard.Status.ARCHIVED:
+        return False
+    compared = compare_configs(parse_config(board.config), read_board(wanted).config, now=now)
+    return bool(compared.next_window) or window_changes.END_PATH in compared.at_once
 
 
 # --- Fields --------------------------------------------------------------------------------------
 
 
-def _change_fields(board: Leaderboard, change: BoardChange, *, actor: Actor, now: datetime) -> None:
+def _change_fields(
+    board: Leaderboard, change: BoardChange, *, actor: Actor, now: datetime
+) -> list[Window]:
+    """Change the fields that differ and return the windows that must be computed anew."""
     present = _present_fields(board)
     wanted = change.document(present)
     if wanted == present and not change.recompute:
-        return
+        return []
     if board.status == Leaderboard.Status.ARCHIVED:
         raise BoardArchivedError("The board is archived: nothing of it can be changed.")
     fields = read_board(wanted)
@@ -176,17 +204,21 @@ def _change_fields(board: Leaderboard, change: BoardChange, *, actor: Actor, now
     held = window_changes.hold_unended_windows(board, now=now)
     base = _scoring_config(board, held, old)
     compared = compare_configs(base, fields.config, now=now)
-    if not differences(present, fields.document):
-        # Nothing new, but a change that still waits for the next window may be wanted now.
-        if not (change.recompute and compared.next_window):
-            return
-        effect = BoardVersion.Effect.RECOMPUTE
-    else:
-        effect = _effect_of(base, fields.config, held, recompute=change.recompute, now=now)
+    effect = _effect_of(base, fields.config, held, recompute=change.recompute, now=now)
+    if differences(present, fields.document):
         _save_fields(board, fields)
         _add_version(board, fields, effect, actor=actor, now=now)
-        _record_difference(board, present, fields.document, actor=actor, now=now)
-    _change_windows(board, fields.config, held, compared, effect=effect, now=now)
+        _record_difference(board, present, change=change, actor=actor, now=now)
+    elif not (change.recompute and compared.next_window):
+        # Nothing new, nor is a change wanted now that was to wait for the next window.
+        return []
+    transition = Transition(
+        fields.config,
+        from_newest=compare_configs(old, fields.config, now=now),
+        from_current=compared,
+        waits=effect == BoardVersion.Effect.NEXT_WINDOW,
+    )
+    return window_changes.change_windows(board, transition, held, now=now)
 
 
 def _scoring_config(board: Leaderboard, held: HeldWindows, newest: BoardConfig) -> BoardConfig:
@@ -211,30 +243,6 @@ def _effect_of(
     if answer == "rebuild":
         return BoardVersion.Effect.RECOMPUTE
     return BoardVersion.Effect(answer)
-
-
-def _change_windows(
-    board: Leaderboard,
-    config: BoardConfig,
-    held: HeldWindows,
-    compared: ConfigChange,
-    *,
-    effect: BoardVersion.Effect,
-    now: datetime,
-) -> None:
-    waits = effect == BoardVersion.Effect.NEXT_WINDOW
-    is_scoring = bool(compared.next_window)
-    includes_current = is_scoring and not waits
-    if any(path.startswith("timeframe.") for path in compared.next_window):
-        stale = window_changes.reframe_windows(
-            board, config, held, includes_current=includes_current, now=now
-        )
-    else:
-        stale = window_changes.renumber_windows(board, held, includes_current=includes_current)
-        if _END_PATH in compared.at_once:
-            stale += window_changes.move_end(board, config, held, now=now)
-    for window in stale:
-        rebuilds.rebuild_window(window)
 
 
 def _present_fields(board: Leaderboard) -> dict[str, Any]:
@@ -286,40 +294,42 @@ def _uncommitted_versions() -> Iterator[list[tuple[UUID, int]]]:
 # --- Status --------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Instant:
+    """When a change was asked for, and the monotonic clock when its work began."""
+
+    now: datetime
+    started: float
+
+
 def _change_status(
-    board: Leaderboard, status: BoardStatus, *, actor: Actor, now: datetime, started: float
+    board: Leaderboard, status: BoardStatus, *, reason: str, actor: Actor, at: _Instant
 ) -> None:
     if board.status == Leaderboard.Status.ARCHIVED:
         raise BoardArchivedError("The board is archived: that is final.")
+    # It waits for batches: what they have counted came in before the instant below.
     window_changes.note_status_change(board)
     before, board.status = board.status, Leaderboard.Status(status)
     board.save(update_fields=["status", "updated_at"])
     if board.status == Leaderboard.Status.ARCHIVED:
-        window_changes.void_windows(board, now=now)
-    at = _instant_of_change(board, now=now, started=started)
-    StatusChange.objects.create(board=board, status=status, at=at, author=actor.label)
-    change = AuditChange(
-        "leaderboard", str(board.pk), board.leaderboard_id, {"status": before}, {"status": status}
+        window_changes.void_windows(board, now=at.now)
+    StatusChange.objects.create(
+        board=board, status=board.status, at=_instant_of_change(board, at), author=actor.label
     )
-    audit.record(
-        "leaderboard.status_changed",
-        actor=actor,
-        now=now,
-        tenant_id=board.tenant_id,
-        change=change,
-    )
-    log.info("leaderboard.status_changed", board=board.pk.hex, status=status)
+    sides = ({"status": before}, {"status": board.status})
+    action = "leaderboard.status_changed"
+    _record(action, board, sides, reason=reason, actor=actor, now=at.now)
+    log.info(action, board=board.pk.hex, status=board.status)
 
 
-def _instant_of_change(board: Leaderboard, *, now: datetime, started: float) -> datetime:
+def _instant_of_change(board: Leaderboard, at: _Instant) -> datetime:
     """Return an instant after everything that batches have counted under the old status.
 
-    They were waited for since ``started``, so what they counted was received before. Changes of
-    one board never share an instant.
+    Changes of one board never share an instant.
     """
-    waited = timedelta(seconds=time.monotonic() - started)
+    waited = timedelta(seconds=time.monotonic() - at.started)
     latest = StatusChange.objects.filter(board=board).latest("at").at
-    return max(now + waited, latest + _TICK)
+    return max(at.now + waited, latest + _TICK)
 
 
 # --- Reading requests ----------------------------------------------------------------------------
@@ -366,23 +376,36 @@ def _refuse(faults: list[Fault]) -> None:
 # --- Audit ---------------------------------------------------------------------------------------
 
 
+Sides = tuple[Mapping[str, Any] | None, Mapping[str, Any]]
+
+
 def _record_difference(
     board: Leaderboard,
-    present: Mapping[str, Any],
-    document: Mapping[str, Any],
+    before: Mapping[str, Any],
     *,
+    change: BoardChange,
     actor: Actor,
     now: datetime,
 ) -> None:
-    changed = differences(present, document)
-    change = AuditChange(
-        "leaderboard",
-        str(board.pk),
-        board.leaderboard_id,
+    changed = differences(before, _present_fields(board))
+    sides = (
         {each.path: each.before for each in changed},
         {each.path: each.after for each in changed},
     )
-    audit.record(
-        "leaderboard.changed", actor=actor, now=now, tenant_id=board.tenant_id, change=change
-    )
+    _record("leaderboard.changed", board, sides, reason=change.reason, actor=actor, now=now)
     log.info("leaderboard.changed", board=board.pk.hex, version=board.version)
+
+
+def _record(
+    action: str,
+    board: Leaderboard,
+    sides: Sides,
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
+) -> None:
+    change = AuditChange("leaderboard", str(board.pk), board.leaderboard_id, *sides)
+    audit.record(
+        action, actor=actor, now=now, tenant_id=board.tenant_id, change=change, reason=reason
+    )

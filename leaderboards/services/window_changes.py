@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
@@ -16,12 +17,14 @@ from django.db.models import F
 
 from leaderboards import broadcasts
 from leaderboards.models import Entry, Leaderboard, Window
+from leaderboards.rules.changes import ConfigChange
 from leaderboards.rules.scoring import find_due_at
 from leaderboards.rules.windows import free_key, next_window, window_at
 from leaderboards.selectors import windows as selectors
 from leaderboards.services import index, locks, windows
 from leaderboards.types import BoardConfig, Timeframe, WindowSpan
 
+END_PATH: Final = "timeframe.end_at"
 _SCORED = (Window.State.OPEN, Window.State.CLOSING)
 
 
@@ -46,36 +49,79 @@ def hold_unended_windows(board: Leaderboard, *, now: datetime) -> HeldWindows:
     return HeldWindows(current, tuple(window for window in held if window.starts_at > now))
 
 
-def renumber_windows(
-    board: Leaderboard, held: HeldWindows, *, includes_current: bool
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A new config of a board, seen from the newest before it and from the open window's.
+
+    The two differ while an earlier change waits for the next window. ``waits`` says that what
+    decides how a window scores holds from the next one on.
+    """
+
+    config: BoardConfig
+    from_newest: ConfigChange
+    from_current: ConfigChange
+    waits: bool
+
+    @property
+    def includes_current(self) -> bool:
+        """Return whether the open window is scored by the new config from its start."""
+        return bool(self.from_current.next_window) and not self.waits
+
+    @property
+    def is_reframed(self) -> bool:
+        """Return whether windows get other boundaries."""
+        paths = (*self.from_newest.next_window, *self.from_current.next_window)
+        return any(path.startswith("timeframe.") for path in paths)
+
+    @property
+    def moves_end(self) -> bool:
+        """Return whether the end of a custom window moves, and nothing else of its dates."""
+        return not self.is_reframed and END_PATH in self.from_newest.at_once
+
+
+def change_windows(
+    board: Leaderboard, transition: Transition, held: HeldWindows, *, now: datetime
+) -> list[Window]:
+    """Let a config, which is the board's newest by now, take effect on its windows.
+
+    Returns the windows that must be computed anew.
+    """
+    if transition.is_reframed:
+        return _reframe_windows(board, transition, held, now=now)
+    stale = _renumber_windows(board, transition, held)
+    if transition.moves_end:
+        stale += _move_end(transition.config, held)
+    windows.open_windows(board, transition.config, until=now, now=now)
+    return stale
+
+
+def _renumber_windows(
+    board: Leaderboard, transition: Transition, held: HeldWindows
 ) -> list[Window]:
     """Let the board's newest version score the windows; return those to be computed anew.
 
     The current one is among them even without entries: events that the older version refused
     may count now, and a window is scored by one version from its start to its end.
     """
-    current = [held.current] if held.current is not None and includes_current else []
-    chosen = [*current, *held.later]
-    for window in chosen:
+    current = [held.current] if held.current is not None and transition.includes_current else []
+    for window in (*current, *held.later):
         window.version_number = board.version
         _save(window)
-    return [*current, *(window for window in held.later if selectors.has_entries(window.pk))]
+    is_scoring = bool(transition.from_newest.next_window)
+    later = held.later if is_scoring else ()
+    return [*current, *(window for window in later if selectors.has_entries(window.pk))]
 
 
-def reframe_windows(
-    board: Leaderboard,
-    config: BoardConfig,
-    held: HeldWindows,
-    *,
-    includes_current: bool,
-    now: datetime,
+def _reframe_windows(
+    board: Leaderboard, transition: Transition, held: HeldWindows, *, now: datetime
 ) -> list[Window]:
     """Give the windows the boundaries of a new timeframe; return those to be computed anew.
 
-    The current window changes only if ``includes_current``: then it begins where it began, unless
-    it is the board's first, and ends at the new timeframe's next boundary. Later windows exist
-    only because an event was ahead of its time; they are made again.
+    A current window that is included begins where it began, unless it is the board's first, and
+    ends at the new timeframe's next boundary. Later windows exist only because an event was ahead
+    of its time, or the next one is near; they are made again.
     """
+    config, includes_current = transition.config, transition.includes_current
     had_entries = any(selectors.has_entries(window.pk) for window in held.later)
     until = max((now, *(window.starts_at for window in held.later)))
     _delete(held.later)
@@ -89,9 +135,7 @@ def reframe_windows(
     return [*changed, *(made if had_entries else ())]
 
 
-def move_end(
-    board: Leaderboard, config: BoardConfig, held: HeldWindows, *, now: datetime
-) -> list[Window]:
+def _move_end(config: BoardConfig, held: HeldWindows) -> list[Window]:
     """Move the end of a custom board's window; return it if it must be computed anew.
 
     It must if it gets shorter than its latest event.
@@ -106,7 +150,6 @@ def move_end(
         is_cut = Entry.objects.filter(window=window, last_occurred_at__gte=span.ends_at).exists()
         _place(window, span, due_at=span.ends_at + grace)
         windows_to_compute = [window] if is_cut else []
-    windows.open_windows(board, config, until=now, now=now)
     return windows_to_compute
 
 
