@@ -29,6 +29,8 @@ _SHAPES = (
     bodies.SnapshotRankBody,
     bodies.TicketBody,
 )
+# Their time is appended when the answer is sent.
+_DATED = (bodies.TopBody, bodies.NeighborhoodBody, bodies.SnapshotTopBody)
 
 WINDOW_KEY = OpenApiParameter(
     "window_key",
@@ -83,6 +85,12 @@ def answers(
 def shape_components() -> dict[str, Any]:
     """Return the JSON schemas of all answers, by name."""
     _, components = msgspec.json.schema_components(_SHAPES, ref_template=_REF)
+    for dated in _DATED:
+        components[dated.__name__]["properties"]["as_of"] = {
+            "type": "string",
+            "format": "date-time",
+            "description": "When the standings were so.",
+        }
     return {name: _with_numbers(schema) for name, schema in components.items()}
 
 

@@ -69,7 +69,8 @@ async def call_redis(*command: Any) -> Any:
 
 
 async def _send(commands: list[tuple[Any, ...]]) -> list[Any]:
-    client = get_async_redis()
+    # The stubs leave both calls untyped.
+    client: Any = get_async_redis()
     if len(commands) == 1:
         try:
             return [await client.execute_command(*commands[0])]

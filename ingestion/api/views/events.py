@@ -4,11 +4,13 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
 from ingestion.api import entrance
 from ingestion.api.entrance import Operation
+from ingestion.api.serializers import BulkInputShape, BulkOutput, EventInputShape, StoredOutput
 from ingestion.services import intake, store
 from ingestion.types import Sender
 from phoenix_site.common.drf import GatewayView
@@ -60,9 +62,19 @@ def _http(request: Request) -> HttpRequest:
     return http
 
 
+@extend_schema_view(
+    post=extend_schema(
+        request=EventInputShape,
+        responses={202: StoredOutput, 200: StoredOutput},
+        tags=["ingestion"],
+    )
+)
 class StoreEventView(IngestionView):
     operation = entrance.SINGLE
 
 
+@extend_schema_view(
+    post=extend_schema(request=BulkInputShape, responses={202: BulkOutput}, tags=["ingestion"])
+)
 class StoreEventsView(IngestionView):
     operation = entrance.BULK

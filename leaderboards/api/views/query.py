@@ -80,7 +80,7 @@ class QueryView(GatewayView):
 
 
 class BoardsView(QueryView):
-    @docs.answers(bodies.BoardsBody, docs.LIMIT, docs.OFFSET, summary="List the active boards")
+    @docs.answers(bodies.BoardsBody, docs.LIMIT, docs.OFFSET)
     def get(self, request: Request) -> HttpResponse:
         page = questions.read_page(request.GET)
         if request.GET.get("tenant_id", self.reader.tenant_id) != self.reader.tenant_id:
@@ -93,7 +93,7 @@ class BoardsView(QueryView):
 
 
 class TopView(QueryView):
-    @docs.answers(bodies.TopBody, docs.WINDOW_KEY, docs.LIMIT, docs.OFFSET, summary="Top N")
+    @docs.answers(bodies.TopBody, docs.WINDOW_KEY, docs.LIMIT, docs.OFFSET)
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         question = questions.read_page(request.GET)
         window = admission.find_window(self.reader, leaderboard_id, question.window_key)
@@ -108,7 +108,6 @@ class NeighborhoodView(QueryView):
         bodies.NeighborhoodBody,
         docs.WINDOW_KEY,
         docs.NEIGHBORS,
-        summary="The places around a player",
     )
     def get(self, request: Request, leaderboard_id: str, user_id: str) -> HttpResponse:
         question = questions.read_neighborhood(request.GET)
@@ -137,19 +136,17 @@ class PlayerView(QueryView):
         return answers.content_answer(request, answers.encoded(type(self).build(window, player)))
 
 
-@extend_schema_view(get=docs.answers(bodies.RankBody, docs.WINDOW_KEY, summary="A player's rank"))
+@extend_schema_view(get=docs.answers(bodies.RankBody, docs.WINDOW_KEY))
 class RankView(PlayerView):
     build = bodies.rank_body
 
 
-@extend_schema_view(get=docs.answers(bodies.ScoreBody, docs.WINDOW_KEY, summary="A player's score"))
+@extend_schema_view(get=docs.answers(bodies.ScoreBody, docs.WINDOW_KEY))
 class ScoreView(PlayerView):
     build = bodies.score_body
 
 
-@extend_schema_view(
-    get=docs.answers(bodies.PercentileBody, docs.WINDOW_KEY, summary="A player's place among all")
-)
+@extend_schema_view(get=docs.answers(bodies.PercentileBody, docs.WINDOW_KEY))
 class PercentileView(PlayerView):
     build = bodies.percentile_body
 
@@ -159,7 +156,6 @@ class RankForScoreView(QueryView):
         bodies.ScoreRankBody,
         docs.SCORE,
         docs.WINDOW_KEY,
-        summary="The rank that a score would take",
     )
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         window_key = questions.read_window_key(request.GET)
@@ -176,7 +172,6 @@ class GroupView(QueryView):
         bodies.GroupBody,
         docs.USER_IDS,
         docs.WINDOW_KEY,
-        summary="Several players, ranked among each other",
     )
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         user_ids = questions.read_user_ids(request.GET)
@@ -187,7 +182,7 @@ class GroupView(QueryView):
 
 
 class WindowsView(QueryView):
-    @docs.answers(bodies.WindowsBody, docs.LIMIT, docs.OFFSET, summary="List a board's windows")
+    @docs.answers(bodies.WindowsBody, docs.LIMIT, docs.OFFSET)
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         page = questions.read_page(request.GET)
         windows = history.windows_of(
@@ -203,9 +198,7 @@ class WindowsView(QueryView):
 
 
 class SnapshotsView(QueryView):
-    @docs.answers(
-        bodies.SnapshotsBody, docs.SINCE, docs.UNTIL, docs.LIMIT, summary="List a board's snapshots"
-    )
+    @docs.answers(bodies.SnapshotsBody, docs.SINCE, docs.UNTIL, docs.LIMIT)
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         period = questions.read_period(request.GET)
         snapshots = history.snapshots_of(
@@ -219,7 +212,7 @@ class SnapshotsView(QueryView):
 
 
 class SnapshotView(QueryView):
-    @docs.answers(bodies.SnapshotTopBody, docs.LIMIT, docs.OFFSET, summary="One snapshot")
+    @docs.answers(bodies.SnapshotTopBody, docs.LIMIT, docs.OFFSET)
     def get(self, request: Request, leaderboard_id: str, snapshot_time: str) -> HttpResponse:
         page = questions.read_page(request.GET)
         taken_at = questions.read_snapshot_time(snapshot_time)
@@ -232,7 +225,7 @@ class SnapshotView(QueryView):
 
 
 class SnapshotPlayerView(QueryView):
-    @docs.answers(bodies.SnapshotRankBody, summary="One player of a snapshot")
+    @docs.answers(bodies.SnapshotRankBody)
     def get(
         self, request: Request, leaderboard_id: str, snapshot_time: str, user_id: str
     ) -> HttpResponse:
@@ -257,7 +250,6 @@ class TicketView(QueryView):
         bodies.TicketBody,
         request={"application/json": docs.TICKET_REQUEST},
         status=201,
-        summary="Get a ticket for a live connection",
     )
     @idempotent
     def post(self, request: Request) -> HttpResponse:
@@ -278,7 +270,7 @@ class TicketView(QueryView):
 class SocketView(QueryView):
     """A plain request to the address of the WebSocket."""
 
-    @extend_schema(summary="Follow a board live", responses=None, tags=[docs.LIVE_TAG])
+    @extend_schema(responses=None, tags=[docs.LIVE_TAG])
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         raise InvalidInputError("Open this address as a WebSocket.")
 
@@ -286,8 +278,6 @@ class SocketView(QueryView):
 class StreamView(QueryView):
     """Server-sent events are refused until they exist."""
 
-    @extend_schema(
-        summary="Follow a board by server-sent events", responses=None, tags=[docs.LIVE_TAG]
-    )
+    @extend_schema(responses=None, tags=[docs.LIVE_TAG])
     def get(self, request: Request, leaderboard_id: str) -> HttpResponse:
         raise InvalidInputError("Server-sent events are not supported yet; use the WebSocket.")
