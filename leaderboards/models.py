@@ -195,7 +195,7 @@ class Window(UuidModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.board_id} {self.key}"
+        return self.key
 
     @property
     def is_scored(self) -> bool:

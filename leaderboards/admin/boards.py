@@ -6,14 +6,15 @@ from typing import Any, Final
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from leaderboards.admin import meaning
-from leaderboards.admin.forms import BoardForm, pretty, timezone_names
+from leaderboards.admin.forms import BoardForm, label_of, pretty, timezone_names
 from leaderboards.admin.versions import version_rows
 from leaderboards.models import Leaderboard, Window
 from leaderboards.rules.configuration import parse_config
@@ -21,7 +22,6 @@ from leaderboards.selectors import activity
 from leaderboards.selectors import boards as selectors
 from leaderboards.selectors import windows as window_selectors
 from leaderboards.services import boards as services
-from leaderboards.services import index
 from leaderboards.services.boards import BoardChange
 from leaderboards.types import BoardStatus
 from phoenix_site.common.admin import (
@@ -36,7 +36,6 @@ from phoenix_site.common.admin import (
 )
 from phoenix_site.common.exceptions import DomainError
 from phoenix_site.common.http import json_response
-from phoenix_site.common.redis import RedisError
 from tenants.admin.scoped import TenantScopedAdmin, staff_actor
 
 _REFUSAL: Final = "_phoenix_board_refusal"
@@ -77,7 +76,14 @@ class LeaderboardAdmin(TenantScopedAdmin):
         "versions",
         {
             "title": "More",
-            "items": ["activate", "deactivate", "rebuild_index", "archive"],
+            "items": [
+                "verify",
+                "rebuild_index",
+                "rebuild_entries",
+                "activate",
+                "deactivate",
+                "archive",
+            ],
         },
     ]
     change_form_template = "phoenix/admin/board_form.html"
@@ -192,6 +198,8 @@ class LeaderboardAdmin(TenantScopedAdmin):
         context = {
             "timezone_names": timezone_names(),
             "show_save_and_add_another": False,
+            # The versions and the audit log say more.
+            "show_history": False,
             "meaning_url": self._meaning_url(object_id),
             **(extra_context or {}),
         }
@@ -283,6 +291,7 @@ class LeaderboardAdmin(TenantScopedAdmin):
             now=now,
             has_entries=window is not None and window_selectors.has_entries(window.pk),
             is_recompute=form.cleaned_data.get("recompute", False),
+            name_of=label_of,
         )
 
     # --- The list ------------------------------------------------------------------------------
@@ -321,19 +330,13 @@ class LeaderboardAdmin(TenantScopedAdmin):
 
     @action(description="Live standings", permissions=["view"], icon="leaderboard")
     def live_standings(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        board = self.get_board(request, object_id)
-        window = activity.current_windows([board.pk], now=timezone.now()).get(board.pk)
-        shown = window or window_selectors.last_window(board.pk)
-        if shown is None:
-            self.message_user(request, "The board has no window yet.", messages.WARNING)
-            return HttpResponseRedirect(_board_url(board))
-        return HttpResponseRedirect(reverse("admin:leaderboards_window_standings", args=[shown.pk]))
+        return self._go_to_window(request, object_id, "standings")
 
     @action(description="Windows", permissions=["view"], icon="date_range")
     def all_windows(self, request: HttpRequest, object_id: str) -> HttpResponse:
         board = self.get_board(request, object_id)
         url = reverse("admin:leaderboards_window_changelist")
-        return HttpResponseRedirect(f"{url}?board__id__exact={board.pk}")
+        return redirect(f"{url}?board__id__exact={board.pk}")
 
     @action(description="Versions", permissions=["view"], icon="history")
     def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -374,38 +377,27 @@ class LeaderboardAdmin(TenantScopedAdmin):
     def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._set_status_of(request, object_id, "archived")
 
+    @action(description="Verify", permissions=["view"], icon="verified")
+    def verify(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._go_to_window(request, object_id, "verify")
+
     @action(description="Rebuild index", permissions=["change"], icon="refresh")
     def rebuild_index(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        board = self._get_changeable(request, object_id)
-        windows = list(window_selectors.unended_windows(board.pk, timezone.now()))
-        confirmation = Confirmation(
-            title=f"Rebuild the rank index of {board.name}",
-            lead="The index is dropped and filled again from the entries. Readers are answered "
-            "from the database meanwhile: slower, with the same ranks.",
-            submit="Rebuild",
-            heads=["Window", "State", "Entries in the index"],
-            rows=[
-                [window.key, window.get_state_display(), count]
-                for window in windows
-                for count in [activity.player_counts([window])[window.pk]]
-            ],
-            empty="There is no window that is still scored.",
-        )
-        if not is_confirmed(request):
-            return confirmation_page(self, request, confirmation, back_url=_board_url(board))
-        for window in windows:
-            self._rebuild_index(request, window)
-        return HttpResponseRedirect(_board_url(board))
+        return self._go_to_window(request, object_id, "rebuild_index")
 
-    def _rebuild_index(self, request: HttpRequest, window: Window) -> None:
-        try:
-            is_built = index.rebuild_index(window.pk)
-        except RedisError as exc:
-            text = f"{window.key}: Redis cannot be reached ({type(exc).__name__})."
-            self.message_user(request, text, messages.ERROR)
-            return
-        text = "is rebuilt" if is_built else "needs none now: it has no entries or is being built"
-        self.message_user(request, f"The index of {window.key} {text}.", messages.SUCCESS)
+    @action(description="Rebuild open window", permissions=["change"], icon="restart_alt")
+    def rebuild_entries(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._go_to_window(request, object_id, "rebuild_entries")
+
+    def _go_to_window(self, request: HttpRequest, object_id: str, page: str) -> HttpResponse:
+        """Go to a page of the board's open window, or of its latest one."""
+        board = self.get_board(request, object_id)
+        window = activity.current_windows([board.pk], now=timezone.now()).get(board.pk)
+        shown = window or window_selectors.last_window(board.pk)
+        if shown is None:
+            self.message_user(request, "The board has no window yet.", messages.WARNING)
+            return redirect(_board_url(board))
+        return redirect(f"admin:leaderboards_window_{page}", shown.pk)
 
     def _get_changeable(self, request: HttpRequest, object_id: str) -> Leaderboard:
         board = self.get_board(request, object_id)
@@ -418,7 +410,7 @@ class LeaderboardAdmin(TenantScopedAdmin):
     ) -> HttpResponse:
         board = self._get_changeable(request, object_id)
         answer = self._confirm_status(request, [board], status, back_url=_board_url(board))
-        return answer or HttpResponseRedirect(_board_url(board))
+        return answer or redirect(_board_url(board))
 
     # --- Actions on several --------------------------------------------------------------------
 
@@ -505,7 +497,7 @@ def _status_confirmation(boards: Sequence[Leaderboard], status: BoardStatus) -> 
 def _unfit_actions(board: Leaderboard | None) -> frozenset[str]:
     """Return the actions that make no sense for the board as it is."""
     if board is None or board.status == Leaderboard.Status.ARCHIVED:
-        return frozenset({"activate", "deactivate", "archive", "rebuild_index"})
+        return frozenset({"activate", "deactivate", "archive", "rebuild_index", "rebuild_entries"})
     return frozenset({"activate" if board.status == Leaderboard.Status.ACTIVE else "deactivate"})
 
 

@@ -369,6 +369,12 @@ def field_of(path: str, *, is_monthly: bool = False) -> str | None:
     return "reset_monthday" if is_monthly and name == "reset_weekday" else name
 
 
+def label_of(path: str) -> str:
+    """Return what the form calls the part of a config at ``path``."""
+    name = field_of(f"config.{path}")
+    return path if name is None else f"“{BoardForm.base_fields[name].label}”"
+
+
 def said_of(detail: Detail) -> str:
     """Return a fault as a sentence about the form, not about the document."""
     rule = _is_rule_path(detail.field)

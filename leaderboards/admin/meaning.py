@@ -5,7 +5,7 @@ through, and what a change does to the window that is open. Every part stands fo
 the timeframe does not keep anybody from trying the points.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -124,18 +124,23 @@ def effect_of(
     now: datetime,
     has_entries: bool,
     is_recompute: bool,
+    name_of: Callable[[str], str] = str,
 ) -> list[str]:
-    """Return what saving does to the open window, sentence by sentence."""
+    """Return what saving does to the open window, sentence by sentence.
+
+    ``name_of`` turns the path of a setting into its name for people.
+    """
     new = _parse(document)
     if new is None:
         return []
     change = compare_configs(old, new, now=now)
     sentences = []
     if change.at_once:
-        sentences.append(f"At once: {_listed(change.at_once)}.")
+        sentences.append(f"At once: {', '.join(map(name_of, change.at_once))}.")
     if change.next_window:
         effect = takes_effect(old, new, now=now, has_entries=has_entries, recompute=is_recompute)
-        sentences.append(f"{_EFFECTS[effect]}: {_listed(change.next_window)}.")
+        names = ", ".join(map(name_of, change.next_window))
+        sentences.append(f"{_EFFECTS[effect]}: {names}.")
     return sentences or ["The rules stay as they are."]
 
 
@@ -145,10 +150,6 @@ _EFFECTS: Final = {
     "rebuild": "At once, and the open window is scored anew from the event log",
     "needs_recompute": "Only together with “Apply to the open window at once”",
 }
-
-
-def _listed(paths: Sequence[str]) -> str:
-    return ", ".join(path.replace("_", " ").replace(".", ": ") for path in paths)
 
 
 def _trial_row(board: CompiledBoard, event: StoredEvent) -> dict[str, str]:

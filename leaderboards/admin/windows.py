@@ -14,11 +14,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from leaderboards.admin.meaning import length_of
+from leaderboards.admin.window_actions import WindowActions
 from leaderboards.models import Window
 from leaderboards.rules.ranking import percentile
-from leaderboards.rules.scores import format_scaled
+from leaderboards.rules.scores import from_scaled
 from leaderboards.selectors import activity, standings
 from leaderboards.selectors import boards as board_selectors
+from leaderboards.selectors.explanations import explain_entry
 from leaderboards.types import BoardView, Standing
 from phoenix_site.common.admin import ReadOnlyAdmin, action, display
 from tenants.admin.scoped import TenantScopedAdmin
@@ -30,6 +32,7 @@ STATE_COLORS: Final = {
     "void": "danger",
 }
 ROWS_PER_PAGE: Final = 50
+EXPLAINED_EVENTS: Final = 50
 # A window waits for scoring a moment; after this long somebody should look.
 LATE_AFTER: Final = timedelta(minutes=1)
 
@@ -56,7 +59,7 @@ class TimelinessFilter(admin.SimpleListFilter):
 
 
 @admin.register(Window)
-class WindowAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+class WindowAdmin(WindowActions, ReadOnlyAdmin, TenantScopedAdmin):
     """Windows are opened and closed by the clock; people look at them."""
 
     list_display = ["window", "state_label", "tenant_id", "begins", "ends", "timing", "players"]
@@ -67,16 +70,29 @@ class WindowAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     search_help_text = "A window key, or a board's id or name"
     ordering = ["-starts_at", "-pk"]
     actions = None
-    actions_detail = ["standings_of", "board_of", "late_events_of", "snapshots_of"]
+    actions_detail = [
+        "standings_of",
+        "board_of",
+        {
+            "title": "More",
+            "items": [
+                "late_events_of",
+                "snapshots_of",
+                "verify",
+                "rebuild_index",
+                "rebuild_entries",
+            ],
+        },
+    ]
     fieldsets = [
-        (None, {"fields": [("board_name", "tenant"), ("key", "state_label")]}),
+        (None, {"fields": [("board_name", "tenant"), ("key", "state_text")]}),
         ("Time", {"fields": [("begins", "ends"), ("due", "closed_at"), "timing"]}),
         (
             "Result",
             {
                 "fields": [
-                    ("total_players", "entry_count"),
-                    ("revision", "version_number"),
+                    ("player_text", "entry_count"),
+                    ("version_number", "revision"),
                     "hash",
                     "previous_hash",
                 ]
@@ -102,6 +118,21 @@ class WindowAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         page.result_list = windows
         return page
 
+    def changeform_view(
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra: Any = None
+    ) -> Any:
+        # Nobody changes a window by hand, so there is no history of that.
+        return super().changeform_view(
+            request, object_id, form_url, {"show_history": False, **(extra or {})}
+        )
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        window: Window | None = self.get_object(request, object_id)
+        found: list[Any] = super().get_actions_detail(request, object_id)
+        if window is not None and window.is_scored:
+            return found
+        return [each for each in found if "rebuild_" not in each.action_name]
+
     # --- Columns and facts ---------------------------------------------------------------------
 
     @display(description="Window", ordering="key", header=True)
@@ -117,6 +148,14 @@ class WindowAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     def state_label(self, window: Window) -> tuple[str, str]:
         state = Window.State(window.state_at(timezone.now()))
         return state.value, str(state.label)
+
+    @display(description="State")
+    def state_text(self, window: Window) -> str:
+        return str(Window.State(window.state_at(timezone.now())).label)
+
+    @display(description="Players")
+    def player_text(self, window: Window) -> str:
+        return str(activity.player_counts([window])[window.pk])
 
     @display(description="Begins (UTC)", ordering="starts_at")
     def begins(self, window: Window) -> str:
@@ -195,8 +234,11 @@ class WindowAdmin(ReadOnlyAdmin, TenantScopedAdmin):
             "as_of": timezone.now(),
             **(shown.around(player) if player else shown.page(_page_number(request))),
         }
+        # The part that a page asks for again and again while it is open.
         is_part = "part" in request.GET
         template = "standings_rows" if is_part else "standings"
+        if player and not is_part:
+            context["events"] = explain_entry(window, player)[-EXPLAINED_EVENTS:][::-1]
         return TemplateResponse(request, f"phoenix/admin/{template}.html", context)
 
 
@@ -234,15 +276,18 @@ class _ShownStandings:
             "total": own.total,
             "total_players": own.total_players,
             "own": own,
-            "own_score": format_scaled(own.score, self._decimals),
+            "own_score": self._score(own.score),
             "own_percentile": below,
         }
+
+    def _score(self, scaled: int) -> str:
+        return f"{from_scaled(scaled, self._decimals):,f}"
 
     def _row(self, standing: Standing) -> dict[str, Any]:
         return {
             "rank": standing.rank,
             "player": standing.external_id,
-            "score": format_scaled(standing.score, self._decimals),
+            "score": self._score(standing.score),
             "reached_at": standing.reached_at,
         }
 
