@@ -33,6 +33,7 @@ from leaderboards.rules.boards import (
 from leaderboards.rules.changes import compare_configs, takes_effect
 from leaderboards.rules.configuration import parse_config
 from leaderboards.selectors import boards as selectors
+from leaderboards.selectors import shown
 from leaderboards.services import locks, rebuilds, window_changes, windows
 from leaderboards.services.window_changes import HeldWindows, Transition
 from leaderboards.types import BoardConfig, BoardStatus
@@ -162,6 +163,8 @@ def _change_board(
                 f"The board is at version {board.version}, not {change.expected_version}."
             )
         uncommitted.append((board.pk, board.version + 1))
+        # Readers of this process see the change with its answer, others a moment later.
+        transaction.on_commit(shown.forget_shown, robust=True)
         stale = _change_fields(board, change, actor=actor, now=at.now)
         if stale and not is_held:
             raise _ScoringNotHeldError

@@ -10,6 +10,7 @@ from leaderboards.models import (
     Entry,
     FrozenStanding,
     Leaderboard,
+    StatusChange,
     Window,
     WindowShard,
 )
@@ -69,6 +70,7 @@ def new_board(tenant: Tenant, leaderboard_id: str = "xp", **chosen: Any) -> Lead
     )
     document = {"name": board.name, "description": "", "config": board.config}
     BoardVersion.objects.create(board=board, version=1, document=document, created_at=NOW)
+    StatusChange.objects.create(board=board, status="active", at=MONDAY - 4 * WEEK)
     return board
 
 

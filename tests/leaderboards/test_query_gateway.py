@@ -7,9 +7,11 @@ import pytest
 import time_machine
 
 from leaderboards.models import Leaderboard, Window
+from leaderboards.services import boards
+from leaderboards.services.boards import BoardChange
 from phoenix_site.common.redis import get_redis
 from tenants.models import Tenant
-from tenants.services import limits, snapshots
+from tenants.services import audit, limits, snapshots
 from tests.doors import Door
 from tests.leaderboards import query_cast as cast
 
@@ -740,3 +742,14 @@ def test_an_hour_old_token_is_refused_however_often_it_was_taken(
     frozen_clock.shift(timedelta(hours=1, seconds=31))
 
     assert door.get("/v1/leaderboards/xp", token=token).status_code == 401
+
+
+def test_a_board_that_was_switched_off_is_gone_with_the_next_question(
+    door: Door, board: Leaderboard, window: Window, token: str
+) -> None:
+    assert door.get("/v1/leaderboards/xp", token=token).status_code == 200
+
+    change = BoardChange(dict, status="inactive")
+    boards.change_board("tenant-a", "xp", change, actor=audit.SYSTEM, now=cast.NOW)
+
+    assert door.get("/v1/leaderboards/xp", token=token).status_code == 404
