@@ -14,12 +14,12 @@ ReadyStatus = Literal["ready", "degraded", "not_ready"]
 StoreOutcome = StoreStatus | DomainError
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(NamedTuple):
     """An event of the log as consumers see it; fractions are ``Decimal``.
 
     ``user_id`` is ``None`` for an internal event that is about no player. ``cause`` is the id of
-    the event or job that led to this one, ``depth`` the length of that chain.
+    the event or job that led to this one, ``depth`` the length of that chain. A named tuple
+    because consumers make thousands, and a frozen dataclass of this size takes four times as long.
     """
 
     id: int

@@ -14,7 +14,7 @@ from tests.ingestion import gateway_cast as cast
 
 
 @pytest.fixture
-def sandbox(transactional_db: None) -> Tenant:
+def sandbox(db: None) -> Tenant:
     return repair_sandbox_tenant(
         cast.TENANT,
         name="Test tenant",
@@ -26,7 +26,9 @@ def sandbox(transactional_db: None) -> Tenant:
 
 
 @pytest.fixture(params=[True, False], ids=["fast", "full"])
-def door(request: pytest.FixtureRequest, settings: Settings, sandbox: Tenant) -> Iterator[Door]:
+def door(
+    request: pytest.FixtureRequest, settings: Settings, transactional_db: None, sandbox: Tenant
+) -> Iterator[Door]:
     """Ask the real application through the fast entrance, then through Django's own handler."""
     settings.PHOENIX_FAST_DOOR = request.param
     settings.PHOENIX_EVENT_CONSUMERS = {}
