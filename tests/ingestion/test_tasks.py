@@ -5,7 +5,7 @@ from pytest_django.fixtures import Settings
 
 from ingestion import tasks
 from ingestion.rules.sharding import shard_of
-from ingestion.services import readiness, sweep
+from ingestion.services import readiness, retention, sweep
 from phoenix_site.common.redis import RedisError
 from tests.ingestion.factories import append
 
@@ -62,7 +62,7 @@ def test_a_heartbeat_without_redis_is_only_logged(monkeypatch: pytest.MonkeyPatc
 
 def test_the_purge_runs_over_every_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[datetime] = []
-    monkeypatch.setattr(tasks.retention, "purge_all_tenants", lambda *, now: runs.append(now))
+    monkeypatch.setattr(retention, "purge_all_tenants", lambda *, now: runs.append(now))
 
     tasks.purge_events()
 
