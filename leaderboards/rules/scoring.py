@@ -25,7 +25,8 @@ from leaderboards.types import (
     Timeframe,
 )
 from phoenix_site.common.conditions import compile_condition
-from phoenix_site.common.expressions import ExpressionFailure, compile_expression
+from phoenix_site.common.expressions import Expression, ExpressionFailure, compile_expression
+from phoenix_site.common.paths import compile_reader, parse_path
 
 __all__ = [
     "CompiledBoard",
@@ -41,7 +42,11 @@ __all__ = [
 
 # Wide enough to add what the rules of one event can make without rounding.
 _EXACT: Final = Context(prec=10_000, Emin=-999_999, Emax=999_999)
-_ZERO: Final = Decimal(0)
+_ZERO: Final = 0
+
+
+# Whole numbers need no decimal arithmetic, and most points are whole.
+Number = int | Decimal
 
 
 class Scored(NamedTuple):
@@ -78,7 +83,7 @@ class CompiledRule:
 
     matched: tuple[int, ...]
     matches: Callable[[Event], bool] | None
-    evaluate: Callable[[Event], Decimal]
+    evaluate: Callable[[Event], Number]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +175,7 @@ def _score_by_rules(board: CompiledBoard, event: Event) -> Outcome:
     if rules is None:
         return _NO_RULE
     refusal = _CONDITION
-    total: Decimal | None = None
+    total: Number | None = None
     matched: tuple[int, ...] = ()
     for rule in rules:
         if rule.matches is not None and not rule.matches(event):
@@ -181,16 +186,26 @@ def _score_by_rules(board: CompiledBoard, event: Event) -> Outcome:
             # The first failure is the one to show: that rule wanted the event and could not.
             refusal = NotScored(failure.reason) if refusal is _CONDITION else refusal
             continue
-        total = points if total is None else _EXACT.add(total, points)
-        matched += rule.matched
+        total = points if total is None else _add(total, points)
+        matched = matched + rule.matched if matched else rule.matched
         if board.is_first_match:
             break
     return refusal if total is None else _scored(board, total, matched)
 
 
-def _scored(board: CompiledBoard, points: Decimal, matched: tuple[int, ...]) -> Outcome:
+def _add(left: Number, right: Number) -> Number:
+    if type(left) is int and type(right) is int:
+        return left + right
+    return _EXACT.add(Decimal(left), Decimal(right))
+
+
+def _scored(board: CompiledBoard, points: Number, matched: tuple[int, ...]) -> Outcome:
+    if type(points) is int:
+        scaled = points * board.unit
+        is_score = -MAX_SCALED_SCORE <= scaled <= MAX_SCALED_SCORE
+        return Scored(scaled, matched) if is_score else _OUT_OF_RANGE
     try:
-        return Scored(to_scaled(points, board.decimals), matched)
+        return Scored(to_scaled(Decimal(points), board.decimals), matched)
     except ScoreRangeError:
         return _OUT_OF_RANGE
 
@@ -324,10 +339,25 @@ def _compile_rule(index: int, rule: ScoringRule) -> CompiledRule:
     )
 
 
-def _compile_points(text: str | None) -> Callable[[Event], Decimal]:
+def _compile_points(text: str | None) -> Callable[[Event], Number]:
     if text is None:  # only under count, which does not look at the points
         return lambda event: _ZERO
-    return compile_expression(text).evaluate
+    expression = compile_expression(text)
+    if expression.paths == (expression.text,):
+        return _compile_path(expression)
+    return expression.evaluate
+
+
+def _compile_path(expression: Expression) -> Callable[[Event], Number]:
+    """Return the value at a lone path; only what is no whole number goes through the expression."""
+    read = compile_reader(parse_path(expression.text))
+    evaluate = expression.evaluate
+
+    def points(event: Event) -> Number:
+        value = read(event)
+        return value if type(value) is int else evaluate(event)
+
+    return points
 
 
 def _scaled_limit(limit: Decimal | None, decimals: int) -> int | None:
