@@ -28,8 +28,9 @@ __all__ = [
     "boards_for_scoring",
     "compiled_board",
     "config_of_version",
-    "forget_versions",
     "get_board",
+    "hold_back",
+    "keep_again",
     "view_of",
     "was_active",
 ]
@@ -98,17 +99,22 @@ class _Kept(Generic[Key, Value]):
         if len(self._values) > MAX_KEPT_CONFIGS:
             self._values.popitem(last=False)
 
-    def forget(self, key: Key) -> None:
-        self._values.pop(key, None)
-
 
 _compiled: Final[_Kept[VersionId, CompiledBoard]] = _Kept()
+_held_back: Final[set[VersionId]] = set()
 
 
-def forget_versions(versions: Iterable[VersionId]) -> None:
-    """Drop the configs of versions that were read before they were, after all, not committed."""
-    for version in versions:
-        _compiled.forget(version)
+def hold_back(version: VersionId) -> None:
+    """Do not keep this version's config before ``keep_again``: it is not committed yet.
+
+    If it never is, its number is given again, to another config.
+    """
+    _held_back.add(version)
+
+
+def keep_again(version: VersionId) -> None:
+    """Keep the version's config again: it is committed, or gone."""
+    _held_back.discard(version)
 
 
 def boards_for_scoring(tenant_ids: Iterable[str]) -> dict[str, tuple[ScoringBoard, ...]]:
@@ -180,7 +186,8 @@ def _compiled_versions(wanted: Collection[VersionId]) -> dict[VersionId, Compile
             chosen |= Q(board_id=board_id, version=number)
         for row in BoardVersion.objects.filter(chosen):
             compiled = compile_board(parse_config(row.document["config"]))
-            _compiled.keep((row.board_id, row.version), compiled)
+            if (row.board_id, row.version) not in _held_back:
+                _compiled.keep((row.board_id, row.version), compiled)
             found[row.board_id, row.version] = compiled
     return {version: compiled for version, compiled in found.items() if compiled is not None}
 

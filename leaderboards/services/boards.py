@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, get_args
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from leaderboards.rules.changes import compare_configs, takes_effect
 from leaderboards.rules.configuration import parse_config
 from leaderboards.selectors import boards as selectors
 from leaderboards.selectors import shown
+from leaderboards.selectors.boards import VersionId
 from leaderboards.services import locks, rebuilds, window_changes, windows
 from leaderboards.services.window_changes import HeldWindows, Transition
 from leaderboards.types import BoardConfig, BoardStatus
@@ -79,7 +81,7 @@ def create_board(
     fields = _read_new_board(document, tenant_id)
     if not Tenant.objects.filter(pk=tenant_id).exists():
         raise NotFoundError("There is no such tenant.")
-    with _uncommitted_versions() as uncommitted, transaction.atomic():
+    with _new_versions() as announce, transaction.atomic():
         board, is_new = Leaderboard.objects.get_or_create(
             tenant_id=tenant_id,
             leaderboard_id=document["leaderboard_id"],
@@ -87,7 +89,7 @@ def create_board(
         )
         if not is_new:
             raise BoardExistsError(f"The board {board.leaderboard_id} exists already.")
-        uncommitted.append((board.pk, 1))
+        announce((board.pk, 1))
         _add_version(board, fields, BoardVersion.Effect.AT_ONCE, actor=actor, now=now)
         StatusChange.objects.create(board=board, status=board.status, at=now, author=actor.label)
         windows.open_windows(board, fields.config, until=now, now=now)
@@ -154,7 +156,7 @@ class _ScoringNotHeldError(Exception):
 def _change_board(
     board_id: UUID, change: BoardChange, *, is_held: bool, actor: Actor, at: "_Instant"
 ) -> Leaderboard:
-    with _uncommitted_versions() as uncommitted, transaction.atomic():
+    with _new_versions() as announce, transaction.atomic():
         if is_held:
             rebuilds.hold_scoring()
         board = locks.lock_board(board_id)
@@ -162,7 +164,7 @@ def _change_board(
             raise VersionConflictError(
                 f"The board is at version {board.version}, not {change.expected_version}."
             )
-        uncommitted.append((board.pk, board.version + 1))
+        announce((board.pk, board.version + 1))
         # Readers of this process see the change with its answer, others a moment later.
         transaction.on_commit(shown.forget_shown, robust=True)
         stale = _change_fields(board, change, actor=actor, now=at.now)
@@ -284,13 +286,20 @@ def _add_version(
 
 
 @contextmanager
-def _uncommitted_versions() -> Iterator[list[tuple[UUID, int]]]:
-    """Forget the configs of versions that were not committed: their numbers are given again."""
-    versions: list[tuple[UUID, int]] = []
+def _new_versions() -> Iterator[Callable[[VersionId], None]]:
+    """Say which versions are new here: nobody keeps their configs before they are committed."""
+    versions: list[VersionId] = []
+
+    def announce(version: VersionId) -> None:
+        versions.append(version)
+        selectors.hold_back(version)
+        transaction.on_commit(partial(selectors.keep_again, version))
+
     try:
-        yield versions
+        yield announce
     except BaseException:
-        selectors.forget_versions(versions)
+        for version in versions:
+            selectors.keep_again(version)
         raise
 
 
