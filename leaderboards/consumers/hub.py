@@ -72,6 +72,7 @@ class Hub:
         self._seat_ticker = Ticker(self._leave_seats, seconds=_LEAVE_SECONDS)
         self._layer: Any = get_channel_layer()
         self._channel: str | None = None
+        self._naming = asyncio.Lock()
         work = (self._listen, self._look_regularly, self._feel_pulses, self._check_accesses)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._go_on(each)) for each in (*work, self._keep_seats)]
@@ -154,12 +155,10 @@ class Hub:
 
     async def _join(self, window_id: UUID) -> None:
         self._unjoined.add(window_id)
-        if self._channel is None:
-            return
         try:
             async with asyncio.timeout(_LAYER_SECONDS):
                 group = broadcasts.standings_group(window_id)
-                await self._layer.group_add(group, self._channel)
+                await self._layer.group_add(group, await self._own_channel())
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("live.not_joined", window=str(window_id), error=type(exc).__name__)
         else:
@@ -182,15 +181,19 @@ class Hub:
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(_LAYER_SECONDS):
                 group = broadcasts.standings_group(window_id)
-                await self._layer.group_discard(group, self._channel)
+                await self._layer.group_discard(group, await self._own_channel())
 
     # --- Hearing ---------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        if self._channel is None:
-            async with asyncio.timeout(_LAYER_SECONDS):
+    async def _own_channel(self) -> str:
+        """Return the one channel through which this process hears of all its windows."""
+        async with self._naming:
+            if self._channel is None:
                 self._channel = await self._layer.new_channel("hub.")
-        await self._hear(await self._layer.receive(self._channel))
+            return self._channel
+
+    async def _listen(self) -> None:
+        await self._hear(await self._layer.receive(await self._own_channel()))
 
     async def _hear(self, message: dict[str, Any]) -> None:
         feed = self._feeds.get(UUID(hex=message["window"]))

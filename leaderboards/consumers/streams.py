@@ -9,7 +9,7 @@ from leaderboards.rules import live
 from leaderboards.rules.live import ResumePoint, StreamFrame, Update, ViewState
 from leaderboards.services import live_stream
 from leaderboards.services.live_stream import Lease
-from phoenix_site.common.json import decode
+from phoenix_site.common.json import decode, encode
 from phoenix_site.common.logging import get_logger
 from phoenix_site.common.redis import RedisError
 
@@ -53,7 +53,9 @@ class DefaultStream(LiveView):
         state = self.state
         if state is None or _is_known(frame, state):
             return
-        if (state.epoch, state.sequence) == (frame.epoch, frame.previous_sequence):
+        if frame.previous_sequence is None:
+            self._catch_up(live.read_state(decode(frame.text)))
+        elif (state.epoch, state.sequence) == (frame.epoch, frame.previous_sequence):
             update = live.read_update(decode(frame.text), total_players=frame.total_players)
             self.advance(live.apply_update(state, update), frame.text)
         else:
@@ -122,7 +124,7 @@ class DefaultStream(LiveView):
             previous_sequence=update.previous_sequence if update else None,
             sequence=fresh.sequence,
             total_players=fresh.total_players,
-            text=self.update_text(update) if update else b"",
+            text=self.update_text(update) if update else encode(live.state_fields(fresh)),
         )
 
     async def _notice_lost_frame(self, lease: Lease) -> None:

@@ -336,8 +336,8 @@ def heartbeat_fields(state: ViewState, *, now: datetime) -> dict[str, Any]:
 class StreamFrame(NamedTuple):
     """A change of the default view as processes pass it on and keep it for who comes back.
 
-    Without ``previous_sequence`` it is a break, after which everybody starts from a snapshot;
-    otherwise ``text`` is the ``update`` message.
+    ``text`` is the ``update`` message. Without ``previous_sequence`` it is a break: there is no way
+    from what was before, and ``text`` has the ``state_fields`` from which everybody starts.
     """
 
     epoch: str

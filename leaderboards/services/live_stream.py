@@ -116,7 +116,9 @@ async def _run(script: str, keys: list[str], *arguments: Any) -> Any:
 
 
 def _packed(frame: StreamFrame) -> bytes:
-    return encode(frame[:-1]) + b"\n" + frame.text
+    """Return a frame for the log, from which only updates are sent again."""
+    text = b"" if frame.previous_sequence is None else frame.text
+    return encode(frame[:-1]) + b"\n" + text
 
 
 def _unpacked(item: bytes) -> StreamFrame:

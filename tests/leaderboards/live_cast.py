@@ -11,15 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
 import uvicorn
+from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 from websockets.exceptions import InvalidStatus
@@ -451,6 +452,77 @@ class Crowd:
                 for key, _ in selector.select(0.1):
                     client: Any = key.fileobj
                     self._latest[client] = (self._latest[client] + client.recv(65536))[-32768:]
+
+
+class RedisDoor:
+    """A way to the tests' Redis that can be shut, as when the server is away."""
+
+    def __init__(self) -> None:
+        parts = urlsplit(settings.REDIS_URL)
+        self._target = parts.path if parts.scheme == "unix" else (parts.hostname, parts.port)
+        self._links: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        number = parse_qs(parts.query).get("db", [parts.path.strip("/") or "0"])[0]
+        self.url = f"redis://127.0.0.1:{self.port}/{number if number.isdigit() else 0}"
+        self._is_open = True
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.shut()
+
+    def shut(self) -> None:
+        """End all connections and refuse new ones."""
+        self._is_open = False
+        # Closing alone does not wake a thread that waits in accept.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for link in self._links:
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+            link.close()
+        self._links.clear()
+
+    def open(self) -> None:
+        """Let connections through again."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._is_open = True
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        listener = self._listener
+        while self._is_open:
+            try:
+                outside, _ = listener.accept()
+            except OSError:
+                return
+            inside = self._connect()
+            self._links += [outside, inside]
+            for source, target in ((outside, inside), (inside, outside)):
+                threading.Thread(target=_pass_on, args=(source, target), daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        if not isinstance(self._target, str):
+            return socket.create_connection(self._target)
+        inside = socket.socket(socket.AF_UNIX)
+        inside.connect(self._target)
+        return inside
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
 
 
 def caller_of(token: str) -> Caller:

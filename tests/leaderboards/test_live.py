@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -64,7 +65,7 @@ def test_20_header_subprotocol_and_ticket_open_once_each(arena: Arena, server: S
 
 def test_refusals_have_the_usual_body_before_the_upgrade(arena: Arena, server: Server) -> None:
     good = {"Authorization": f"Bearer {arena.token()}"}
-    cases = [
+    cases: list[tuple[int, str, dict[str, Any]]] = [
         (400, "VAL_001", {"protocols": [f"bearer.{arena.token()}"]}),
         (400, "VAL_001", {"headers": good, "query": {"page": "0"}}),
         (400, "VAL_001", {"headers": good, "query": {"filter": {"type": "some"}}}),
@@ -554,6 +555,21 @@ def test_a_lost_message_costs_only_time(arena: Arena, server: Server) -> None:
         client.hear()
         arena.play({"ben": 6}, tells=False)
         client.follow_until(lambda each: each.scores["ben"] == 6, seconds=4)
+
+
+def test_it_works_on_a_server_that_knows_only_asgi(arena: Arena) -> None:
+    arena.play({f"p{n:02}": 1000 - n for n in range(30)})
+    with Server(ws="websockets-sansio") as plain, arena.watch(plain.port) as client:
+        client.hear()
+        for n in range(5):
+            arena.play({"p05": 2000 + n})
+        client.follow_until(lambda each: each.scores["p05"] == 2004)
+        assert client.gaps == 0
+        client.say(type="configure", page_size=5)
+        assert client.expect("snapshot")["page_size"] == 5
+        client.ws.send("x" * (65 * 1024))
+        assert closing_code(client) == 1009
+        assert refusal(plain.port)[0] == 401
 
 
 def test_the_server_going_down_says_1001(arena: Arena) -> None:

@@ -86,9 +86,7 @@ def check_player(
     assert near is not None
     assert near.player == own
     assert (own.score, own.reached_at) == (entry.score, entry.reached_at)
-    place = next(
-        (i for i, s in enumerate(everybody) if s.external_id == entry.external_id), None
-    )
+    place = next((i for i, s in enumerate(everybody) if s.external_id == entry.external_id), None)
     if place is None:
         assert (own.rank, own.better, own.below_count, near.page.standings) == (None, None, 0, [])
         return
@@ -101,9 +99,7 @@ def check_player(
     assert near.page.standings == everybody[slot.offset : slot.offset + slot.size]
 
 
-def check_score(
-    window: Window, view: BoardView, score: int, entries: list[RankedEntry]
-) -> None:
+def check_score(window: Window, view: BoardView, score: int, entries: list[RankedEntry]) -> None:
     """A late comer with the score, in the place of one's own entry, must get that very rank."""
     own = entries[0].external_id if entries else "new"
     others = [entry for entry in entries if entry.external_id != own]
