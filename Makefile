@@ -39,7 +39,7 @@ test: .venv/has-tests  ## Run all tests with coverage on servers of their own
 test-system: .venv/has-tests  ## Run what touches the database on the machine's own PostgreSQL
 	PHOENIX_TEST_ENGINE=system $(PY) -m pytest -n auto --dist loadgroup -q -m database
 
-smoke: .venv/has-tests  ## Run the smoke test against the running Phoenix, or a throw-away one
+smoke: .venv/has-runtime  ## Run the smoke test against the running Phoenix, or a throw-away one
 	@$(PY) -m phoenix_site.runtime with-phoenix --or-running -- $(PY) manage.py smoke
 
 # What CI runs, in this order, stopping at the first failure.
