@@ -91,13 +91,6 @@ class BulkOutput(serializers.Serializer[Any]):
     results = ItemOutput(many=True)
 
 
-class ErrorOutput(serializers.Serializer[Any]):
-    error = serializers.CharField()
-    code = serializers.CharField()
-    request_id = serializers.CharField()
-    details = FaultOutput(many=True, required=False)
-
-
 class HealthOutput(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=["healthy"])
     credential = serializers.CharField(required=False)

@@ -27,7 +27,6 @@ class IngestionView(GatewayView):
 
     authentication_classes = [IngestionAuthentication]
     permission_classes = [AllowAny]
-    operation: Operation
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Size, credential, method: in this order, before the rest of the request is looked at."""
@@ -36,8 +35,9 @@ class IngestionView(GatewayView):
         super().initial(request, *args, **kwargs)
         entrance.check_method(http)
 
-    def post(self, request: Request) -> HttpResponse:
-        submission = self.operation.read(_http(request))
+    def serve(self, request: Request, operation: Operation) -> HttpResponse:
+        """Check, store and answer."""
+        submission = operation.read(_http(request))
         caller = caller_of(request)
         tenant = snapshots.tenant_settings(caller.tenant_id or "")
         taken = limits.take(entrance.LIMIT_CLASS, tenant.id, tenant.id, cost=len(submission.items))
@@ -47,7 +47,7 @@ class IngestionView(GatewayView):
             checked = intake.check_events(submission, sender, now=timezone.now())
             outcomes = store.store_events(checked.rows) if checked.rows else []
             nudge_consumers(intake.accepted_shards(checked, outcomes))
-            return entrance.answer(self.operation, checked, outcomes, sender, headers)
+            return entrance.answer(operation, checked, outcomes, sender, headers)
         except DomainError as exc:
             return error_response(exc, sender.request_id, headers=headers)
 
@@ -70,11 +70,22 @@ def _http(request: Request) -> HttpRequest:
     )
 )
 class StoreEventView(IngestionView):
-    operation = entrance.SINGLE
+    """Store one event; sending it again is harmless."""
+
+    @extend_schema(
+        request=EventInputShape,
+        responses={202: StoredOutput, 200: StoredOutput},
+        tags=["ingestion"],
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return self.serve(request, entrance.SINGLE)
 
 
-@extend_schema_view(
-    post=extend_schema(request=BulkInputShape, responses={202: BulkOutput}, tags=["ingestion"])
-)
 class StoreEventsView(IngestionView):
-    operation = entrance.BULK
+    """Store 1 to 100 events; every one has its own verdict, in the order sent."""
+
+    @extend_schema(
+        request=BulkInputShape, responses={202: BulkOutput, 400: BulkOutput}, tags=["ingestion"]
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return self.serve(request, entrance.BULK)

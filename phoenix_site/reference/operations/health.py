@@ -34,8 +34,8 @@ OPERATIONS: dict[Key, Operation] = {
         errors=("SRV_002",),
         answer={
             "status": "ready",
-            "database": "ok",
-            "message_queue": "ok",
+            "database": "connected",
+            "message_queue": "connected",
             "last_worker_heartbeat": "2026-11-18T12:00:00Z",
             "largest_consumer_lag_seconds": 0.2,
         },
