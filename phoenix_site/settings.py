@@ -263,7 +263,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "worker-heartbeat": {"task": "ingestion.tasks.beat_heartbeat", "schedule": 5.0},
     "sweep-windows": {"task": "leaderboards.tasks.sweep_windows", "schedule": 1.0},
     "sweep-indexes": {"task": "leaderboards.tasks.sweep_indexes", "schedule": 5.0},
-    "take-snapshots": {"task": "leaderboards.tasks.take_snapshots", "schedule": 30.0},
+    # A snapshot is of the instant that it names, so it is taken soon after.
+    "take-snapshots": {"task": "leaderboards.tasks.take_snapshots", "schedule": 5.0},
+    "purge-snapshots": {"task": "leaderboards.tasks.purge_snapshots", "schedule": 3600.0},
     "purge-events": {"task": "ingestion.tasks.purge_events", "schedule": 3600.0},
     "purge-tenant-leftovers": {"task": "tenants.tasks.purge_leftovers", "schedule": 3600.0},
 }

@@ -64,7 +64,7 @@ def test_a_snapshot_has_the_first_places_at_a_multiple_of_the_interval(tenant_a:
         decimals=0,
         revision=0,
     )
-    kept = [Standing(*row[:3], parse_rfc3339(row[3])) for row in snapshot.rows]
+    kept = [Standing(row[0], row[1], row[2], parse_rfc3339(row[3])) for row in snapshot.rows]
     assert snapshot.hash == hash_standings(header, kept)
 
 
