@@ -1,8 +1,8 @@
 """Pytest plugin: throw-away PostgreSQL and Valkey for a run, started before Django is set up.
 
-With ``DATABASE_URL`` and ``REDIS_URL`` set, those are used. Under xdist the first process starts
-one PostgreSQL for all, in which each worker has a database of its own; each worker starts a Valkey
-of its own, because published messages reach all databases of one.
+With ``DATABASE_URL`` and ``REDIS_URL`` set, those are used. Under xdist each worker starts servers
+of its own: a transaction that is open in one database holds back the readers of the event log in
+every other database of the same server, and published messages reach all databases of one Valkey.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from phoenix_site.runtime.exceptions import StartError
 URLS = ("DATABASE_URL", "REDIS_URL")
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_reset_sequences"})
 STACK = pytest.StashKey[contextlib.ExitStack]()
-# Told to xdist workers, which inherit the environment: these URLs are ours, not the person's.
-STARTED_HERE = "PHOENIX_TEST_SERVERS"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -31,32 +29,27 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     stack = early_config.stash.setdefault(STACK, contextlib.ExitStack())
     early_config.add_cleanup(stack.close)
     try:
-        _provide_servers(stack)
+        _provide_servers(early_config, stack)
     except StartError as exc:
         raise pytest.UsageError(str(exc)) from exc
     yield
 
 
-def _provide_servers(stack: contextlib.ExitStack) -> None:
+def _provide_servers(config: pytest.Config, stack: contextlib.ExitStack) -> None:
     given = [name for name in URLS if os.environ.get(name)]
-    if os.environ.get(STARTED_HERE):
-        _start_own_valkey(stack)
-    elif len(given) == 1:
+    if len(given) == 1:
         raise StartError(f"{given[0]} is set alone; set {' and '.join(URLS)}, or neither.")
-    elif not given:
-        _end_orderly_on_termination()
-        started = stack.enter_context(servers.throw_away_servers())
-        os.environ.update(started.environment)
-        os.environ[STARTED_HERE] = "1"
+    if given or _only_distributes(config):
+        return
+    _end_orderly_on_termination()
+    started = stack.enter_context(servers.throw_away_servers())
+    os.environ.update(started.environment)
 
 
-def _start_own_valkey(stack: contextlib.ExitStack) -> None:
-    own = servers.PrivateServers(servers.new_throw_away_dir(), durable=False)
-    stack.callback(own.remove)
-    own.acquire()
-    stack.callback(own.stop)
-    own.valkey.start()
-    os.environ["REDIS_URL"] = own.valkey.url
+def _only_distributes(config: pytest.Config) -> bool:
+    """Whether this process leaves the tests to xdist's workers."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    return not is_worker and bool(getattr(config.known_args_namespace, "numprocesses", None))
 
 
 def _end_orderly_on_termination() -> None:
