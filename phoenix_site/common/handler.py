@@ -13,7 +13,7 @@ from typing import Any
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 from django.urls import Resolver404, URLResolver
-from django.urls.resolvers import RegexPattern
+from django.urls.resolvers import RegexPattern, RoutePattern
 
 from phoenix_site.common.exceptions import DomainError, TooLargeError
 from phoenix_site.common.http import error_response, internal_error_response
@@ -40,10 +40,15 @@ class SlimHandler:
     def __init__(self, patterns: list[Any], otherwise: AsgiApp) -> None:
         self.resolver = URLResolver(RegexPattern(r"^/"), patterns)
         self.otherwise = otherwise
+        # A path without a variable part always resolves alike.
+        routes = [each.pattern for each in patterns if isinstance(each.pattern, RoutePattern)]
+        fixed = [f"/{route}" for route in routes if not route.converters]
+        self._fixed = {path: self.resolver.resolve(path) for path in fixed}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            match = self.resolver.resolve(scope["path"])
+            path = scope["path"]
+            match = self._fixed.get(path) or self.resolver.resolve(path)
         except Resolver404:
             await self.otherwise(scope, receive, send)
             return
