@@ -58,7 +58,7 @@ TOKEN_LIFE = timedelta(hours=1)
 
 def sandbox_path() -> Path:
     """Return where the sandbox document lies."""
-    return settings.PHOENIX_DATA_DIR / "sandbox.json"  # type: ignore[no-any-return]
+    return settings.PHOENIX_DATA_DIR / "sandbox.json"
 
 
 def seed_sandbox(*, now: datetime, is_reset: bool = False) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def seed_sandbox(*, now: datetime, is_reset: bool = False) -> dict[str, Any]:
     if is_reset:
         for tenant_id in (SANDBOX_TENANT_ID, OTHER_TENANT_ID):
             _empty(tenant_id)
-    document = _address() | _tenant(
+    document: dict[str, Any] = _address() | _tenant(
         SANDBOX_TENANT_ID,
         name="Sandbox",
         secret=SANDBOX_TENANT_SECRET,

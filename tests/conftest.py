@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import connections
 from pytest_django.fixtures import Settings
 
@@ -67,7 +67,7 @@ def tenant_b(db: None) -> Tenant:
 
 
 @pytest.fixture
-def ops(tenant_a: Tenant, django_user_model: type[AbstractUser]) -> AbstractUser:
+def ops(tenant_a: Tenant, django_user_model: type[User]) -> User:
     """Return a staff member of tenant A who is no superuser."""
     user = django_user_model.objects.create_user("ops", password="ops-pass-1", is_staff=True)
     Membership.objects.create(user=user, tenant=tenant_a)

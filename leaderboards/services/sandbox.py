@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Model
 
 from leaderboards.models import (
     BoardVersion,
@@ -21,8 +22,8 @@ from leaderboards.services import index, rebuilds
 from phoenix_site.common.exceptions import NotAllowedError
 
 _NAME_THE_PURPOSE = "SELECT set_config('phoenix.purge', 'leaderboards', true)"
-_OF_WINDOWS = (RefusedEvent, LateEvent, Snapshot, FrozenStanding, Entry, WindowShard)
-_OF_BOARDS = (StatusChange, BoardVersion)
+_OF_WINDOWS: tuple[type[Model], ...] = (RefusedEvent, LateEvent, Snapshot, FrozenStanding, Entry, WindowShard)
+_OF_BOARDS: tuple[type[Model], ...] = (StatusChange, BoardVersion)
 
 
 @transaction.atomic
@@ -41,8 +42,8 @@ def empty_tenant(tenant_id: str) -> None:
     for model in _OF_WINDOWS:
         model._default_manager.filter(window__in=windows).delete()
     Window.objects.filter(pk__in=windows).delete()
-    for model in _OF_BOARDS:
-        model._default_manager.filter(board__in=boards).delete()
+    for owned in _OF_BOARDS:
+        owned._default_manager.filter(board__in=boards).delete()
     Leaderboard.objects.filter(pk__in=boards).delete()
     transaction.on_commit(lambda: _drop_indexes(windows), robust=True)
 
