@@ -14,12 +14,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-import jwt
 from websockets.sync.client import ClientConnection, connect
 
 from phoenix_site.common.ids import new_id
+from phoenix_site.runtime.announcement import PLAYER, player_token
 
-PLAYER = "user-123"
 POINTS = 50
 VISIBLE_WITHIN_SECONDS = 5.0
 
@@ -52,7 +51,7 @@ class SmokeTest:
         self.sandbox = sandbox
         self.board = sandbox["leaderboard_id"]
         self.event_id = f"evt_smoke_{new_id()}"
-        self.token = self._token()
+        self.token = player_token(sandbox)
         self.score_before = 0
 
     def run(self) -> Iterator[Step]:
@@ -72,17 +71,6 @@ class SmokeTest:
         began = time.perf_counter()
         outcome = check()
         return Step(name, outcome, (time.perf_counter() - began) * 1000)
-
-    def _token(self) -> str:
-        now = int(time.time())
-        claims = {
-            "sub": PLAYER,
-            "sub_type": "tenant",
-            "sub_id": self.sandbox["tenant_id"],
-            "iat": now,
-            "exp": now + 600,
-        }
-        return jwt.encode(claims, self.sandbox["tenant_secret"], algorithm="HS256")
 
     def call(self, method: str, path: str, *, headers: dict[str, str], body: Any = None) -> Answer:
         """Return the answer to one request, whatever its status."""

@@ -43,7 +43,7 @@ def _credentials(sandbox: dict[str, Any], sandbox_file: Path) -> list[str]:
 
 
 def _calls(sandbox: dict[str, Any], base_url: str) -> list[str]:
-    token = _player_token(sandbox)
+    token = player_token(sandbox)
     event = {
         "event_id": f"evt_smoke_{int(time.time())}",
         "type": "game.completed",
@@ -61,8 +61,8 @@ def _calls(sandbox: dict[str, Any], base_url: str) -> list[str]:
     return ["", "  Try it:", "", *[textwrap.indent(call, "  ") for call in calls]]
 
 
-def _player_token(sandbox: dict[str, Any]) -> str:
-    """Return a token such as the tenant's own back end makes for its player."""
+def player_token(sandbox: dict[str, Any]) -> str:
+    """Return a token for ``PLAYER`` such as the tenant's own back end would make."""
     now = int(time.time())
     claims = {
         "sub": PLAYER,
