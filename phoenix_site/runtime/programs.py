@@ -18,6 +18,8 @@ WEB_GRACE_SECONDS = 5
 # A worker ends its tasks first: a batch of events, a window to close.
 WORKER_STOP_SECONDS = 20
 MOST_WEB_PROCESSES = 4
+# Uvicorn's own protocol, plus a way to write to thousands of connections without waiting.
+WEBSOCKETS = "phoenix_site.common.wires:WireProtocol"
 # Python's warnings address developers, for whom the tests turn them into errors.
 DEFAULT_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
 
@@ -72,7 +74,7 @@ def web(*, count: int, listener: int, environment: Mapping[str, str]) -> list[Pr
     command = [
         *("-m", "uvicorn", "phoenix_site.asgi:application"),
         *("--fd", str(listener)),
-        *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"),
+        *("--loop", "uvloop", "--http", "httptools", "--ws", WEBSOCKETS),
         *("--lifespan", "on"),
         *("--timeout-graceful-shutdown", str(WEB_GRACE_SECONDS)),
         # Phoenix reads X-Forwarded-For itself, and only behind the proxies it is told to trust.
