@@ -32,7 +32,6 @@ __all__ = [
     "hold_back",
     "keep_again",
     "view_of",
-    "was_active",
 ]
 
 Key = TypeVar("Key", bound=Hashable)
@@ -209,12 +208,6 @@ def view_of(window: Window, board: Leaderboard) -> BoardView:
     """
     scored_by = config_of_version(board.pk, window.version_number)
     return board_view(scored_by, config_of_version(board.pk, board.version))
-
-
-def was_active(board_id: UUID, instant: datetime) -> bool:
-    """Return whether the board was active at ``instant``. Queries: 1."""
-    latest = StatusChange.objects.filter(board_id=board_id, at__lte=instant).order_by("-at").first()
-    return latest is not None and latest.status == Leaderboard.Status.ACTIVE
 
 
 def get_board(tenant_id: str, leaderboard_id: str) -> Leaderboard:

@@ -9,7 +9,6 @@ from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, Subquery
 from leaderboards.constants import EARLY_EVENTS, OPEN_AHEAD_SECONDS
 from leaderboards.models import Entry, Leaderboard, StatusChange, Window
 from leaderboards.selectors.shown import CURRENT, nothing_here
-from leaderboards.types import Listing
 
 _SCORED = (Window.State.OPEN, Window.State.CLOSING)
 
@@ -75,14 +74,9 @@ def has_entries(window_id: UUID) -> bool:
     return Entry.objects.filter(window_id=window_id).exists()
 
 
-def find_window(board_id: UUID, key: str) -> Window | None:
-    """Return the board's window of this key. Queries: 1."""
-    return Window.objects.filter(board_id=board_id, key=key).first()
-
-
 def get_window(board_id: UUID, key: str) -> Window:
     """Return the board's window of this key. Raises: ``NotFoundError``. Queries: 1."""
-    window = find_window(board_id, key)
+    window = Window.objects.filter(board_id=board_id, key=key).first()
     if window is None:
         raise nothing_here()
     return window
@@ -99,12 +93,6 @@ def get_window_to_show(board: Leaderboard, key: str, *, now: datetime) -> Window
     if window is None:
         raise nothing_here()
     return window
-
-
-def begun_windows(board_id: UUID, *, now: datetime, limit: int, offset: int) -> Listing[Window]:
-    """Return a page of the windows that have begun, newest first. Queries: 2."""
-    begun = Window.objects.filter(board_id=board_id, starts_at__lte=now)
-    return Listing(list(begun.order_by("-starts_at")[offset : offset + limit]), begun.count())
 
 
 def soon_after(now: datetime) -> datetime:

@@ -52,7 +52,7 @@ def ensure_windows(board: HasId, instants: Iterable[datetime], *, now: datetime)
     an archived board, and so far back that no event there could have been on time.
 
     Repeats: safe, also at the same time. Locks: the board, when something is made; so call it
-    before windows are locked. Queries: 1, or 2 with instants that have no window.
+    before windows are locked. Queries: 1, or 3 with instants that have no window.
     """
     wanted = sorted(set(instants))
     found = selectors.windows_holding(board.id, wanted)

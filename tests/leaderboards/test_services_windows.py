@@ -8,6 +8,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 
 from leaderboards.models import Leaderboard, Window
 from leaderboards.rules.configuration import parse_config
+from leaderboards.selectors import history
 from leaderboards.selectors import windows as selectors
 from leaderboards.services import windows
 from tenants.models import Tenant
@@ -278,8 +279,10 @@ def test_windows_that_have_not_begun_are_not_listed(tenant_a: Tenant) -> None:
     board = open_board(tenant_a, HOURLY)
     windows.sweep_windows(now=NOON + HOUR - SECOND)
 
-    listed = selectors.begun_windows(board.pk, now=NOON + HOUR - SECOND, limit=10, offset=0)
+    listed = history.windows_of(
+        tenant_a.pk, board.leaderboard_id, limit=10, offset=0, now=NOON + HOUR - SECOND
+    )
 
-    assert [window.key for window in listed.items] == ["2026-11-18T12"]
+    assert [each.window.key for each in listed.items] == ["2026-11-18T12"]
     assert listed.total == 1
     assert Window.objects.count() == 2
