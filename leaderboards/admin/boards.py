@@ -203,12 +203,14 @@ class LeaderboardAdmin(TenantScopedAdmin):
             "meaning_url": self._meaning_url(object_id),
             **(extra_context or {}),
         }
-        try:
-            return super().changeform_view(request, object_id, form_url, context)
-        except DomainError as exc:
-            # Nothing was saved; the form is shown again with what the service said.
-            setattr(request, _REFUSAL, exc)
-            return super().changeform_view(request, object_id, form_url, context)
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def answer_refusal(
+        self, request: HttpRequest, error: DomainError, *args: Any, **kwargs: Any
+    ) -> Any:
+        # Nothing was saved: the form is shown again, filled in, with what the service said.
+        setattr(request, _REFUSAL, error)
+        return super().changeform_view(request, *args, **kwargs)
 
     def _meaning_url(self, object_id: str | None) -> str:
         if object_id is None:

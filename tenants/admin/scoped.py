@@ -100,9 +100,15 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc]
         try:
             answer: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
         except DomainError as exc:
-            say_refusal(self, request, self.opts.verbose_name, exc)
-            return HttpResponseRedirect(request.get_full_path())
+            answer = self.answer_refusal(request, exc, *args, **kwargs)
         return answer
+
+    def answer_refusal(
+        self, request: HttpRequest, error: DomainError, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Say why nothing was saved; ``args`` and ``kwargs`` are those of the form's page."""
+        say_refusal(self, request, self.opts.verbose_name, error)
+        return HttpResponseRedirect(request.get_full_path())
 
     def construct_change_message(
         self, request: HttpRequest, form: Form, formsets: Any, *args: Any, **kwargs: Any
