@@ -43,7 +43,8 @@ def door(
 def full_door(
     settings: Settings, transactional_db: None, frozen_clock: time_machine.Traveller
 ) -> Iterator[Door]:
-    """Ask the real application, for paths that have one entrance only."""
+    """Ask the real application without the fast entrance."""
+    settings.PHOENIX_FAST_DOOR = False
     with Door(asgi.build_application()) as opened:
         yield opened
 
