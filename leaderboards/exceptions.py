@@ -27,6 +27,10 @@ class PlanChangedError(UnavailableError):
     """A window changed between planning a batch and locking the window: plan anew."""
 
 
+class NearLimitError(UnavailableError):
+    """A batch was added up too coarsely for a score near its limit: add event by event."""
+
+
 class EventRefusedError(ConflictError):
     """An event cannot be counted, again; ``code`` says why, as its quarantine entry does."""
 

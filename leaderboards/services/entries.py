@@ -4,7 +4,8 @@ Only the holder of a shard's cursor touches the shard's entries and versions, so
 for another worker.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from leaderboards.constants import INDEX_STEP
 from leaderboards.models import Window
 from leaderboards.services.planning import Refused
 from leaderboards.types import (
+    Aggregation,
     EntryState,
     IndexedWindow,
     IndexEntry,
@@ -41,7 +43,7 @@ FROM unnest(%(slots)b, %(users)b) AS asked (slot, user_id)
 JOIN leaderboards_entry AS entry
     ON entry.window_id = (%(windows)b)[asked.slot] AND entry.user_id = asked.user_id
 """
-_WRITE_STATES: Final = """
+_WRITE: Final = """
 INSERT INTO leaderboards_entry AS entry (
     window_id, tenant_id, user_id, shard, score, reached_at, event_count, total,
     last_occurred_at, last_xid, last_event, has_points, change
@@ -56,11 +58,63 @@ FROM unnest(
     has_points, change
 )
 ON CONFLICT (window_id, user_id) DO UPDATE SET
+"""
+_REPLACE: Final = (
+    _WRITE
+    + """
     score = excluded.score, reached_at = excluded.reached_at,
     event_count = excluded.event_count, total = excluded.total,
     last_occurred_at = excluded.last_occurred_at, last_xid = excluded.last_xid,
     last_event = excluded.last_event, has_points = excluded.has_points, change = excluded.change
 """
+)
+# What the folds of ``rules.scoring`` make of two states: the entry's and the new one's.
+_IS_LAST: Final = """
+    (excluded.last_occurred_at, excluded.last_xid, excluded.last_event)
+    > (entry.last_occurred_at, entry.last_xid, entry.last_event)
+"""
+_MERGE: Final = (
+    _WRITE
+    + f"""
+    score = {{score}},
+    reached_at = {{reached_at}},
+    event_count = entry.event_count + excluded.event_count,
+    total = entry.total + excluded.total,
+    last_occurred_at = greatest(entry.last_occurred_at, excluded.last_occurred_at),
+    last_xid = CASE WHEN {_IS_LAST} THEN excluded.last_xid ELSE entry.last_xid END,
+    last_event = CASE WHEN {_IS_LAST} THEN excluded.last_event ELSE entry.last_event END,
+    has_points = entry.has_points OR excluded.has_points,
+    change = excluded.change
+RETURNING user_id, score, reached_at
+"""
+)
+_SUM: Final = "entry.score + excluded.score"
+_LATEST: Final = "greatest(entry.reached_at, excluded.reached_at)"
+_EARLIEST: Final = "least(entry.reached_at, excluded.reached_at)"
+_BEST: Final = f"""
+    CASE WHEN entry.score = excluded.score THEN {_EARLIEST}
+    WHEN entry.score = {{best}} THEN entry.reached_at ELSE excluded.reached_at END
+"""
+_LARGEST: Final = "greatest(entry.score, excluded.score)"
+_SMALLEST: Final = "least(entry.score, excluded.score)"
+_STATEMENTS: Final[dict[Aggregation | None, str]] = {
+    None: _REPLACE,
+    "sum": _MERGE.format(
+        score=_SUM,
+        reached_at=f"""
+        CASE WHEN entry.has_points AND excluded.has_points THEN {_LATEST}
+        WHEN entry.has_points THEN entry.reached_at
+        WHEN excluded.has_points THEN excluded.reached_at ELSE {_EARLIEST} END
+        """,
+    ),
+    "count": _MERGE.format(score=_SUM, reached_at=_LATEST),
+    "max": _MERGE.format(score=_LARGEST, reached_at=_BEST.format(best=_LARGEST)),
+    "min": _MERGE.format(score=_SMALLEST, reached_at=_BEST.format(best=_SMALLEST)),
+    "last": _MERGE.format(
+        score=f"CASE WHEN {_IS_LAST} THEN excluded.score ELSE entry.score END",
+        reached_at=f"CASE WHEN {_IS_LAST} THEN excluded.reached_at ELSE entry.reached_at END",
+    ),
+}
 _READ_VERSIONS: Final = """
 SELECT window_id, version FROM leaderboards_windowshard
 WHERE window_id = ANY(%(windows)b) AND shard = %(shard)s
@@ -87,7 +141,9 @@ _LARGEST_BIGINT: Final = 2**63 - 1
 
 
 def read_states(wanted: Mapping[UUID, Iterable[str]]) -> dict[UUID, dict[str, EntryState]]:
-    """Return the entries that exist of the players wanted in each window. Queries: 1."""
+    """Return the entries that exist of the players wanted in each window. Queries: 1 or 0."""
+    if not wanted:
+        return {}
     found: dict[UUID, dict[str, EntryState]] = {window_id: {} for window_id in wanted}
     by_slot = [{}, *found.values()]
     pairs = [
@@ -106,44 +162,61 @@ def read_states(wanted: Mapping[UUID, Iterable[str]]) -> dict[UUID, dict[str, En
     return found
 
 
-def write_states(
-    windows: Iterable[IndexedWindow],
-    states: Mapping[UUID, Mapping[str, EntryState]],
-    *,
-    tenant_ids: Mapping[UUID, str],
-    shard: int,
-) -> list[ShardChanges]:
+@dataclass(frozen=True, slots=True)
+class WindowStates:
+    """The states to be written in one window, and how: in the place of the entries, or merged.
+
+    Under ``merged_by`` they hold new events only, and the database adds them to the entries by
+    that aggregation.
+    """
+
+    window: IndexedWindow
+    tenant_id: str
+    states: Mapping[str, EntryState]
+    merged_by: Aggregation | None = None
+
+
+def write_states(chosen: Iterable[WindowStates], *, shard: int) -> list[ShardChanges]:
     """Insert or update the entries of one shard, move its versions on, and say what changed.
 
-    Queries: 3.
+    Queries: 2, and 1 for each way of writing.
     """
-    chosen = [window for window in windows if states[window.id]]
-    if not chosen:
+    by_way: dict[Aggregation | None, list[WindowStates]] = {}
+    for each in chosen:
+        if each.states:
+            by_way.setdefault(each.merged_by, []).append(each)
+    if not by_way:
         return []
-    before = _read_versions(chosen, shard)
+    windows = [each.window for group in by_way.values() for each in group]
+    before = _read_versions(windows, shard)
     changes: list[ShardChanges] = []
-    rows: list[_Row] = []
-    for slot, window in enumerate(chosen, start=1):
-        changed = sorted(states[window.id].items())
-        version = before.get(window.id, 0)
-        changes.append(_shard_changes(window, shard, version, changed))
-        rows += (
-            (slot, user_id, version + 1 + number // INDEX_STEP, state)
-            for number, (user_id, state) in enumerate(changed)
-        )
-    _write_rows(rows, [(window.id, tenant_ids[window.id]) for window in chosen], shard)
+    for group in by_way.values():
+        changes += _write_group(group, before, shard)
     _write_versions(changes, shard)
     return changes
 
 
+# Which window, whose, under which version, and what.
 _Row = tuple[int, str, int, EntryState]
 
 
-def _shard_changes(
-    window: IndexedWindow, shard: int, before: int, changed: Sequence[tuple[str, EntryState]]
-) -> ShardChanges:
-    entries = [IndexEntry(user_id, state.reached_at, state.score) for user_id, state in changed]
-    return ShardChanges(window, shard, before, before - (-len(entries) // INDEX_STEP), entries)
+def _write_group(
+    group: Sequence[WindowStates], before: Mapping[UUID, int], shard: int
+) -> Iterator[ShardChanges]:
+    rows: list[_Row] = []
+    ends: list[int] = []
+    for slot, each in enumerate(group, start=1):
+        version = before.get(each.window.id, 0) + 1
+        rows += (
+            (slot, user_id, version + number // INDEX_STEP, state)
+            for number, (user_id, state) in enumerate(sorted(each.states.items()))
+        )
+        ends.append(len(rows))
+    written = _write_rows(group, rows, shard)
+    for each, start, end in zip(group, [0, *ends], ends, strict=False):
+        version = before.get(each.window.id, 0)
+        steps = -(-(end - start) // INDEX_STEP)
+        yield ShardChanges(each.window, shard, version, version + steps, written[start:end])
 
 
 def _read_versions(windows: Sequence[IndexedWindow], shard: int) -> dict[UUID, int]:
@@ -151,13 +224,14 @@ def _read_versions(windows: Sequence[IndexedWindow], shard: int) -> dict[UUID, i
     return dict(_execute(_READ_VERSIONS, parameters))
 
 
-def _write_rows(rows: list[_Row], windows: list[tuple[UUID, str]], shard: int) -> None:
+def _write_rows(group: Sequence[WindowStates], rows: list[_Row], shard: int) -> list[IndexEntry]:
+    """Write rows of one kind and return what the entries are now, in the same order."""
     slots, user_ids, changes, states = zip(*rows, strict=True)
     scores, reached, totals, counts, has_points, last_times, positions = zip(*states, strict=True)
     last_xids, last_events = zip(*positions, strict=True)
     parameters = {
-        "windows": UuidArray(window_id for window_id, _ in windows),
-        "tenants": TextArray(tenant_id for _, tenant_id in windows),
+        "windows": UuidArray(each.window.id for each in group),
+        "tenants": TextArray(each.tenant_id for each in group),
         "shard": shard,
         "slots": SmallintArray(slots),
         "users": TextArray(user_ids),
@@ -171,7 +245,14 @@ def _write_rows(rows: list[_Row], windows: list[tuple[UUID, str]], shard: int) -
         "has_points": BooleanArray(has_points),
         "changes": BigintArray(changes),
     }
-    _execute(_WRITE_STATES, parameters)
+    merged_by = group[0].merged_by
+    returned = _execute(_STATEMENTS[merged_by], parameters)
+    if merged_by is None:
+        return list(map(IndexEntry, user_ids, reached, scores))
+    written = [IndexEntry(user_id, reached_at, score) for user_id, score, reached_at in returned]
+    # Rows come back in the order in which they were inserted.
+    assert [entry.external_id for entry in written] == list(user_ids)  # noqa: S101
+    return written
 
 
 def _total_array(totals: Sequence[int]) -> BigintArray | TextArray:

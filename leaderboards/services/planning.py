@@ -12,12 +12,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from ingestion.types import Refusal, StoredEvent
+from leaderboards.constants import MAX_SCALED_SCORE
 from leaderboards.models import Window
 from leaderboards.rules.scoring import CompiledBoard, NotScored, Scored, apply, score_event
 from leaderboards.selectors import boards as board_selectors
 from leaderboards.selectors.boards import ScoringBoard
 from leaderboards.services import windows
-from leaderboards.types import EntryState, LogPosition
+from leaderboards.types import Aggregation, EntryState, LogPosition
 from phoenix_site.common.logging import get_logger
 
 log = get_logger(__name__)
@@ -40,6 +41,37 @@ class WindowPlan:
     window: Window
     compiled: CompiledBoard
     hits: list[tuple[StoredEvent, int]] = field(default_factory=list)
+
+    def find_merge(self) -> "Merge | None":
+        """Return how the new points can be added to entries without reading them first.
+
+        ``None`` under averages and limits, which depend on what was there.
+        """
+        compiled = self.compiled
+        if compiled.aggregation == "avg" or _has_window_limits(compiled):
+            return None
+        largest = MAX_SCALED_SCORE
+        if compiled.aggregation in ("sum", "count"):
+            step = max(abs(points) for _, points in self.hits)
+            # Up and down again within a batch must stay in range, too.
+            largest -= 2 * len(self.hits) * max(step, compiled.unit)
+        return Merge(compiled.aggregation, largest) if largest > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The aggregation by which new states are added to entries.
+
+    As long as the scores are at most ``largest`` afterwards, none left the range on the way: then
+    the outcome is that of adding event by event.
+    """
+
+    aggregation: Aggregation
+    largest: int
+
+
+def _has_window_limits(compiled: CompiledBoard) -> bool:
+    return compiled.max_points_per_window is not None or compiled.max_events_per_window is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +281,10 @@ States = Mapping[UUID, Mapping[str, EntryState]]
 
 
 def fold_plan(plan: Plan, states: States) -> dict[UUID, dict[str, EntryState]]:
-    """Return the entries that change, given those there were; refusals go into the plan."""
+    """Return the states that ``states`` become, of windows without any those of new events alone.
+
+    What cannot be added goes to the plan's refusals.
+    """
     changed: dict[UUID, dict[str, EntryState]] = {}
     for window_id, scored in plan.windows.items():
         changed[window_id] = _fold_window(plan, scored, states.get(window_id, {}))

@@ -24,6 +24,7 @@ from leaderboards.exceptions import EventsPurgedError, WindowNotScoredError
 from leaderboards.models import Entry, LateEvent, Leaderboard, RefusedEvent, Window, WindowShard
 from leaderboards.selectors.replays import Replay, open_replay
 from leaderboards.services import entries, index, locks
+from leaderboards.services.entries import WindowStates
 from leaderboards.services.planning import FAILED, OUT_OF_RANGE, Refused
 from leaderboards.types import EntryState, IndexedWindow
 from phoenix_site.common.exceptions import InvalidInputError, NotFoundError
@@ -188,12 +189,7 @@ def _replace_entries(window: Window, replay: Replay) -> None:
     ranking = replay.compiled.config.ranking
     indexed = IndexedWindow(window.pk, window.generation, ranking.method, ranking.tie_policy)
     for shard, states in sorted(by_shard.items()):
-        entries.write_states(
-            [indexed],
-            {window.pk: states},
-            tenant_ids={window.pk: window.tenant_id},
-            shard=shard,
-        )
+        entries.write_states([WindowStates(indexed, window.tenant_id, states)], shard=shard)
 
 
 def _replace_notes(window: Window, left_out: Iterable[tuple[str, StoredEvent]]) -> None:

@@ -4,8 +4,10 @@ A batch is one transaction: its entries, versions, late and refused events and t
 together. The index follows after the commit and heals itself; see ``services.index``.
 """
 
+import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -18,11 +20,24 @@ from ingestion.services import cursors
 from ingestion.types import Batch, StoredEvent
 from leaderboards import broadcasts
 from leaderboards.constants import SCORING, SCORING_BATCH_SIZE
-from leaderboards.exceptions import EventRefusedError, PlanChangedError, WindowNotScoredError
+from leaderboards.exceptions import (
+    EventRefusedError,
+    NearLimitError,
+    PlanChangedError,
+    WindowNotScoredError,
+)
 from leaderboards.models import RefusedEvent
 from leaderboards.services import entries, index, locks
-from leaderboards.services.planning import Plan, WindowPlan, failed, fold_plan, plan_batch
-from leaderboards.types import IndexedWindow, ShardChanges
+from leaderboards.services.entries import WindowStates
+from leaderboards.services.planning import (
+    Merge,
+    Plan,
+    WindowPlan,
+    failed,
+    fold_plan,
+    plan_batch,
+)
+from leaderboards.types import Aggregation, IndexedWindow, ShardChanges
 from phoenix_site.common.logging import get_logger
 
 log = get_logger(__name__)
@@ -73,22 +88,38 @@ def score_events(shard: int, *, now: datetime, limit: int = SCORING_BATCH_SIZE) 
 
 
 def _score_next(shard: int, limit: int, *, now: datetime) -> Batch:
+    merges = True
     for _ in range(_MAX_PLANS):
         try:
-            return _score_batch(shard, limit, now)
+            with _collecting_later():
+                return _score_batch(shard, limit, now, merges=merges)
         except PlanChangedError:
             log.info("batch.planned_anew", shard=shard)
+        except NearLimitError:
+            merges = False
         except (DataError, IntegrityError) as exc:
             return _score_around(shard, limit, exc, now=now)
     raise PlanChangedError(f"The windows of shard {shard} do not come to rest.")
 
 
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Keep the garbage collector out of a batch: it makes much and leaves no cycles behind."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 @transaction.atomic
-def _score_batch(shard: int, limit: int, now: datetime) -> Batch:
+def _score_batch(shard: int, limit: int, now: datetime, *, merges: bool) -> Batch:
     batch = cursors.lock_batch(consumer=SCORING, shard=shard, limit=limit)
     if batch.events:
         plan = plan_batch(batch.events, now=now)
-        _commit(batch, plan, _write(plan, shard))
+        _commit(batch, plan, _write(plan, shard, merges=merges))
     return batch
 
 
@@ -99,22 +130,39 @@ def _commit(batch: Batch, plan: Plan, changes: list[ShardChanges]) -> None:
     transaction.on_commit(partial(_announce, changes), robust=True)
 
 
-def _write(plan: Plan, shard: int) -> list[ShardChanges]:
-    """Lock the windows of a plan and write what it does to them."""
+def _write(plan: Plan, shard: int, *, merges: bool) -> list[ShardChanges]:
+    """Lock the windows of a plan and write what it does to them.
+
+    With ``merges`` entries are not read where the database can add to them. Raises:
+    ``NearLimitError`` when a score comes so near to the limit that the order of events counts.
+    """
     _lock_as_planned(plan.windows)
-    wanted = {
-        window_id: {str(event.user_id) for event, _ in scored.hits}
-        for window_id, scored in plan.windows.items()
-    }
-    if not wanted:
+    if not plan.windows:
         return []
+    found = {pk: scored.find_merge() if merges else None for pk, scored in plan.windows.items()}
+    wanted = {
+        pk: {str(event.user_id) for event, _ in scored.hits}
+        for pk, scored in plan.windows.items()
+        if found[pk] is None
+    }
     states = fold_plan(plan, entries.read_states(wanted))
-    return entries.write_states(
-        [_indexed(scored) for scored in plan.windows.values()],
-        states,
-        tenant_ids={pk: scored.window.tenant_id for pk, scored in plan.windows.items()},
-        shard=shard,
-    )
+    chosen = [
+        WindowStates(_indexed(scored), scored.window.tenant_id, states[pk], _aggregation(found[pk]))
+        for pk, scored in plan.windows.items()
+    ]
+    changes = entries.write_states(chosen, shard=shard)
+    for change in changes:
+        _check_range(change, found[change.window.id])
+    return changes
+
+
+def _aggregation(merge: Merge | None) -> Aggregation | None:
+    return None if merge is None else merge.aggregation
+
+
+def _check_range(change: ShardChanges, merge: Merge | None) -> None:
+    if merge is not None and any(abs(entry.score) > merge.largest for entry in change.entries):
+        raise NearLimitError("A score is near its limit: add event by event.")
 
 
 def _lock_as_planned(planned: Mapping[UUID, WindowPlan]) -> None:
@@ -181,7 +229,7 @@ def replay_event(event: StoredEvent, *, now: datetime) -> None:
         return
     plan = plan_batch([event], now=now)
     plan.windows = {pk: scored for pk, scored in plan.windows.items() if pk in missed}
-    changes = _write(plan, event.shard)
+    changes = _write(plan, event.shard, merges=False)
     for refused in plan.refused:
         if refused.window.pk in missed:
             raise EventRefusedError(refused.message, code=refused.code)

@@ -187,14 +187,12 @@ def test_what_the_database_refuses_is_found_and_the_others_go_on(
     window = window_of(tenant_a)
     write_rows = entries._write_rows
 
-    def overflow(rows: Any, *args: Any) -> None:
-        write_rows(
-            [
-                (*row[:3], row[3]._replace(event_count=2**40)) if row[1] == "bad" else row
-                for row in rows
-            ],
-            *args,
-        )
+    def overflow(group: Any, rows: Any, shard: int) -> Any:
+        broken = [
+            (*row[:3], row[3]._replace(event_count=2**40)) if row[1] == "bad" else row
+            for row in rows
+        ]
+        return write_rows(group, broken, shard)
 
     monkeypatch.setattr(entries, "IntegerArray", entries.BigintArray)
     monkeypatch.setattr(entries, "_write_rows", overflow)
@@ -241,6 +239,19 @@ def test_a_score_out_of_range_goes_to_quarantine_and_the_entry_keeps_its_score(
     assert QuarantineEntry.objects.get().code == "out_of_range"
     assert RefusedEvent.objects.get().window == full
     assert Entry.objects.get(window=other).event_count == 2
+
+
+def test_near_the_limit_events_are_added_one_by_one(tenant_a: Tenant) -> None:
+    """Up over the limit and down again in one batch: the first of the two must not count."""
+    window = window_of(tenant_a)
+    send([scored_event("ana", MAX_SCALED_SCORE - 5)])
+    score_all()
+    send([scored_event("ana", 10, event_id="over"), scored_event("ana", -10)])
+
+    score_all()
+
+    assert ranks(window) == [(1, "ana", MAX_SCALED_SCORE - 15)]
+    assert QuarantineEntry.objects.get().event.event_id == "over"
 
 
 def test_a_replayed_event_counts_where_it_was_refused_and_only_once(tenant_a: Tenant) -> None:
