@@ -5,7 +5,7 @@ import pytest
 import time_machine
 from django.test import Client
 from django.utils import timezone
-from pytest_django.fixtures import DjangoAssertNumQueries
+from pytest_django.fixtures import DjangoAssertNumQueries, Settings
 
 from leaderboards.models import Leaderboard
 from leaderboards.services import windows
@@ -570,3 +570,29 @@ def test_windows_are_listed_by_page(office: BackOffice) -> None:
 
     assert answer.status_code == 400
     assert (now["total"], len(now["windows"])) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("gateways", "players", "offices"), [("admin", 401, 200), ("query", 200, 401)]
+)
+def test_where_one_gateway_is_mounted_the_other_kind_of_credential_is_refused(
+    office: BackOffice, settings: Settings, gateways: str, players: int, offices: int
+) -> None:
+    settings.PHOENIX_GATEWAYS = frozenset({gateways})
+    token = tenant_token(office.tenant.pk, new_secret(office.tenant).value)
+
+    answer = Client().get("/v1/leaderboards", headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code == players
+    assert office.get("/v1/leaderboards").status_code == offices
+
+
+@pytest.mark.parametrize(
+    "token", ["x", "a.b.c", "a.e30.c", "a.eyJzdWJfdHlwZSI6W119.c", "a.\u00e9.c"]
+)
+def test_a_token_that_is_none_is_refused_by_the_admin_gateway(
+    office: BackOffice, token: str
+) -> None:
+    answer = Client().get("/v1/leaderboards", headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code == 401
