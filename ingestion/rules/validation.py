@@ -32,9 +32,7 @@ class _Faults(list[Detail]):
         self.append(Detail(field, message, reason))
 
 
-def check_event(
-    payload: Any, rules: EventRules, *, now: datetime, has_escapes: bool = True
-) -> CheckedEvent:
+def check_event(payload: Any, rules: EventRules, *, has_escapes: bool = True) -> CheckedEvent:
     """Check one event that somebody sent; return its normalized form or all of its faults.
 
     ``has_escapes`` false promises that no text in it holds a NUL or half of a surrogate pair.
@@ -48,7 +46,7 @@ def check_event(
     event_id = _event_id(fields, faults)
     type_ = _type(fields, faults)
     user_id, metadata = _actor(fields, faults)
-    occurred_at = _occurred_at(fields, rules, now, faults)
+    occurred_at = _occurred_at(fields, rules, faults)
     attrs = _object(fields.get("attrs", _MISSING), "attrs", faults)
     documents = DocumentCheck(has_escapes=has_escapes)
     documents.check(metadata, "actor.metadata")
@@ -200,27 +198,28 @@ def _actor(fields: Mapping[str, Any], faults: _Faults) -> tuple[str, dict[str, A
     return user_id or "", metadata
 
 
-def _occurred_at(
-    fields: Mapping[str, Any], rules: EventRules, now: datetime, faults: _Faults
-) -> datetime:
+def _occurred_at(fields: Mapping[str, Any], rules: EventRules, faults: _Faults) -> datetime:
     value = _text(fields.get("occurred_at", _MISSING), "occurred_at", faults)
     if value is None:
-        return now
+        return _EPOCH
     try:
         occurred_at = parse_rfc3339(value)
     except NaiveTimeError as exc:
         faults.add("occurred_at", str(exc), "naive_time")
-        return now
+        return _EPOCH
     except ValueError as exc:
         faults.add("occurred_at", str(exc))
-        return now
+        return _EPOCH
+    if rules.earliest <= occurred_at <= rules.latest and occurred_at >= _EARLIEST:
+        return occurred_at
     if occurred_at < _EARLIEST:
         faults.add("occurred_at", f"must be in the year {c.EARLIEST_YEAR} or later")
-    elif occurred_at > now + rules.max_future:
-        seconds = int(rules.max_future.total_seconds())
-        faults.add("occurred_at", f"is over {seconds} seconds ahead of the server", "in_future")
-    elif occurred_at < now - rules.retention:
-        faults.add("occurred_at", f"is older than the {rules.retention.days} days kept", "too_old")
+    elif occurred_at > rules.latest:
+        message = f"is over {rules.max_future_seconds} seconds ahead of the server"
+        faults.add("occurred_at", message, "in_future")
+    else:
+        message = f"is older than the {rules.retention_days} days kept"
+        faults.add("occurred_at", message, "too_old")
     return occurred_at
 
 

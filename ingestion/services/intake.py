@@ -1,6 +1,5 @@
 """What both entrances do with the events of a request between reading and storing them."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -25,22 +24,22 @@ def check_events(submission: Submission, sender: Sender, *, now: datetime) -> In
 
     The tenant is the credential's, whatever the events say.
     """
-    rules = event_rules(sender.tenant)
+    rules = event_rules(sender.tenant, now=now)
     has_escapes = submission.has_escapes
-    checked = [
-        check_event(item, rules, now=now, has_escapes=has_escapes) for item in submission.items
-    ]
+    checked = [check_event(item, rules, has_escapes=has_escapes) for item in submission.items]
     return Intake(checked, [_row(each.event, sender) for each in checked if each.event is not None])
 
 
-def event_rules(tenant: TenantSettings) -> EventRules:
-    """Return what the tenant's settings say about its events."""
+def event_rules(tenant: TenantSettings, *, now: datetime) -> EventRules:
+    """Return what the tenant's settings say about events that are received ``now``."""
     return EventRules(
         tenant_id=tenant.id,
         accepts_older_shape=tenant.accepts_older_shape,
-        max_future=timedelta(seconds=tenant.max_future_seconds),
-        retention=timedelta(days=tenant.retention_days),
+        max_future_seconds=tenant.max_future_seconds,
+        retention_days=tenant.retention_days,
         max_event_bytes=tenant.max_event_bytes,
+        earliest=now - timedelta(days=tenant.retention_days),
+        latest=now + timedelta(seconds=tenant.max_future_seconds),
     )
 
 
@@ -84,17 +83,22 @@ def accepted_shards(intake: Intake, outcomes: Sequence[StoreOutcome]) -> set[int
 
 def count_verdicts(tenant_id: str, verdicts: Iterable[ItemVerdict]) -> None:
     """Count the outcomes, and the codes of what was refused, for the people who watch."""
-    counts = Counter(_tally(verdict) for verdict in verdicts)
+    counts: dict[str, int] = {}
+    for verdict in verdicts:
+        name = _tally(verdict.outcome)
+        counts[name] = counts.get(name, 0) + 1
     for name, count in counts.items():
         tallies.add(tenant_id, name, count)
 
 
-def _tally(verdict: ItemVerdict) -> str:
-    if verdict.outcome is None:
+def _tally(outcome: StoreOutcome | None) -> str:
+    if outcome is None:
         return "error.VAL_001"
-    if isinstance(verdict.outcome, str):
-        return "error.EVENT_CONFLICT" if verdict.outcome == "conflict" else _SEEN[verdict.outcome]
-    return f"error.{verdict.outcome.code}"
+    return _TALLIES[outcome] if isinstance(outcome, str) else f"error.{outcome.code}"
 
 
-_SEEN = {"accepted": "events.accepted", "duplicate": "events.duplicate"}
+_TALLIES = {
+    "accepted": "events.accepted",
+    "duplicate": "events.duplicate",
+    "conflict": "error.EVENT_CONFLICT",
+}

@@ -79,7 +79,7 @@ def test_an_event_goes_only_when_it_would_be_refused_if_it_came_again(tenant_a: 
         "occurred_at": kept.isoformat(),
         "attrs": {},
     }
-    again = check_event(payload, intake.event_rules(tenant), now=NOW)
+    again = check_event(payload, intake.event_rules(tenant, now=NOW))
 
     assert [fault.reason for fault in again.faults] == ["too_old"]
     assert left() == ["kept"]

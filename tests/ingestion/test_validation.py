@@ -12,7 +12,14 @@ from ingestion.types import CheckedEvent, EventRules
 from phoenix_site.common.exceptions import InvalidJsonError
 
 NOW = datetime(2026, 11, 18, 9, 15, 42, tzinfo=UTC)
-RULES = EventRules("tenant-a", True, timedelta(seconds=300), timedelta(days=400), None)
+
+
+def rules(*, accepts_older_shape: bool = True, max_event_bytes: int | None = None) -> EventRules:
+    earliest, latest = NOW - timedelta(days=400), NOW + timedelta(seconds=300)
+    return EventRules("tenant-a", accepts_older_shape, 300, 400, max_event_bytes, earliest, latest)
+
+
+RULES = rules()
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -26,12 +33,12 @@ def event(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (full | changes).items() if value is not ...}
 
 
-def check(payload: Any, rules: EventRules = RULES) -> CheckedEvent:
-    return check_event(payload, rules, now=NOW)
+def check(payload: Any, against: EventRules = RULES) -> CheckedEvent:
+    return check_event(payload, against)
 
 
-def faults(payload: Any, rules: EventRules = RULES) -> list[tuple[str, str | None]]:
-    return [(fault.field, fault.reason) for fault in check(payload, rules).faults]
+def faults(payload: Any, against: EventRules = RULES) -> list[tuple[str, str | None]]:
+    return [(fault.field, fault.reason) for fault in check(payload, against).faults]
 
 
 def test_a_valid_event_is_normalized() -> None:
@@ -235,10 +242,10 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
 
 
 def test_a_tenants_limit_of_an_event_is_counted_without_white_space() -> None:
-    rules = EventRules("tenant-a", True, timedelta(seconds=300), timedelta(days=400), 256)
+    small = rules(max_event_bytes=256)
 
-    assert faults(event(attrs={"a": "x" * 60}), rules) == []
-    assert faults(event(attrs={"a": "x" * 300}), rules) == [("", "event_too_large")]
+    assert faults(event(attrs={"a": "x" * 60}), small) == []
+    assert faults(event(attrs={"a": "x" * 300}), small) == [("", "event_too_large")]
 
 
 def test_a_foreign_tenant_id_is_a_warning() -> None:
@@ -310,9 +317,7 @@ def test_faults_of_the_flat_shape_have_its_names() -> None:
 
 
 def test_a_tenant_can_switch_the_flat_shape_off() -> None:
-    rules = EventRules("tenant-a", False, timedelta(seconds=300), timedelta(days=400), None)
-
-    assert faults(FLAT, rules) == [
+    assert faults(FLAT, rules(accepts_older_shape=False)) == [
         (name, "missing") for name in ("type", "actor", "occurred_at", "attrs")
     ]
 
