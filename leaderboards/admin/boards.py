@@ -221,7 +221,7 @@ class LeaderboardAdmin(TenantScopedAdmin):
         fields = {
             "name": form.cleaned_data["name"],
             "description": form.cleaned_data["description"],
-            "config": form.cleaned_data["config"],
+            "config": form.document,
         }
         if change:
             saved = self._change_board(request, obj, form, fields)
@@ -270,16 +270,16 @@ class LeaderboardAdmin(TenantScopedAdmin):
         form.full_clean()
         now = timezone.now()
         tenant_id = _tenant_of(form, board)
-        trial = meaning.trial_of(form.config, tenant_id)
+        trial = meaning.trial_of(form.document, tenant_id)
         return json_response(
             {
-                "json": pretty(form.config),
+                "json": pretty(form.document),
                 "missing": _missing_in(form),
                 "faults": _faults_of(form),
-                "windows": meaning.next_windows(form.config, now),
+                "windows": meaning.next_windows(form.document, now),
                 "timezone": form.cleaned_data.get("timezone") or "UTC",
                 "trial": trial,
-                "ties": meaning.worked_ties(form.config),
+                "ties": meaning.worked_ties(form.document),
                 "effect": [] if board is None else self._effect_of(board, form),
             }
         )
@@ -289,7 +289,7 @@ class LeaderboardAdmin(TenantScopedAdmin):
         window = activity.current_windows([board.pk], now=now).get(board.pk)
         return meaning.effect_of(
             parse_config(board.config),
-            form.config,
+            form.document,
             now=now,
             has_entries=window is not None and window_selectors.has_entries(window.pk),
             is_recompute=form.cleaned_data.get("recompute", False),

@@ -166,7 +166,7 @@ def _choice(label: str, choices: Iterable[Any], help_text: str = "") -> forms.Ch
 
 
 class BoardForm(forms.ModelForm[Leaderboard]):
-    """Everything of a board in fields; ``document`` is what the API would have been sent."""
+    """Everything of a board in fields; cleaning makes ``document``, the config they describe."""
 
     rules = JsonField(
         label="Which events count, and for how many points",
@@ -297,6 +297,7 @@ class BoardForm(forms.ModelForm[Leaderboard]):
 
     # What the service said when this very form was to be saved.
     refusal: DomainError | None = None
+    document: Mapping[str, Any] = {}
 
     class Meta:
         model = Leaderboard
@@ -317,20 +318,11 @@ class BoardForm(forms.ModelForm[Leaderboard]):
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("use_json") and cleaned.get("config_json") is None:
             self.add_error("config_json", "Paste the document here, or save the fields.")
-        cleaned["config"] = self.config
-        self.add_faults(_faults_of(self.config))
+        self.document = _document_of(cleaned)
+        self.add_faults(_faults_of(self.document))
         if self.refusal is not None:
             self.add_faults(self.refusal.details or [Detail("", self.refusal.message)])
         return cleaned
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Return the document as far as the valid fields tell it; call it after cleaning."""
-        cleaned = self.cleaned_data
-        if cleaned.get("use_json"):
-            document = cleaned.get("config_json")
-            return document if isinstance(document, dict) else {}
-        return config_of(cleaned)
 
     def add_faults(self, details: Iterable[Detail]) -> None:
         """Show each fault at the field it is about, or above the form.
@@ -347,6 +339,14 @@ class BoardForm(forms.ModelForm[Leaderboard]):
             return "config_json"
         name = field_of(path, is_monthly=self.cleaned_data.get("timeframe_type") == "monthly")
         return name if name in self.fields else None
+
+
+def _document_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config as far as the fields that can be read tell it."""
+    if not cleaned.get("use_json"):
+        return config_of(cleaned)
+    document = cleaned.get("config_json")
+    return document if isinstance(document, dict) else {}
 
 
 def _faults_of(config: Mapping[str, Any]) -> list[Detail]:
@@ -399,7 +399,7 @@ def config_of(cleaned: Mapping[str, Any]) -> dict[str, Any]:
             }
         ),
     }
-    if cleaned.get("scope"):
+    if cleaned.get("scope") is not None:
         config["scope"] = {"filters": cleaned["scope"]}
     return config
 
