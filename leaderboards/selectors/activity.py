@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Q
 
 from leaderboards.models import Window
 from leaderboards.selectors.rank_index import index_key
@@ -92,7 +93,9 @@ def _counted(statement: str, window_ids: list[UUID]) -> dict[UUID, BoundedCount]
 def current_windows(board_ids: Iterable[UUID], *, now: datetime) -> dict[UUID, Window]:
     """Return the window of each board that holds ``now``, if it has one. Queries: 1."""
     windows = Window.objects.filter(
-        board__in=list(board_ids), state__in=["open", "closing"], starts_at__lte=now
+        Q(ends_at__isnull=True) | Q(ends_at__gt=now),
+        board__in=list(board_ids),
+        state__in=[Window.State.OPEN, Window.State.CLOSING],
+        starts_at__lte=now,
     )
-    # Oldest first, so that the newest one stays.
-    return {window.board_id: window for window in windows.order_by("starts_at")}
+    return {window.board_id: window for window in windows}
