@@ -286,21 +286,28 @@ def fold_plan(plan: Plan, states: States) -> dict[UUID, dict[str, EntryState]]:
     What cannot be added goes to the plan's refusals.
     """
     changed: dict[UUID, dict[str, EntryState]] = {}
+    positions: dict[int, LogPosition] = {}
     for window_id, scored in plan.windows.items():
-        changed[window_id] = _fold_window(plan, scored, states.get(window_id, {}))
+        changed[window_id] = _fold_window(plan, scored, states.get(window_id, {}), positions)
     return changed
 
 
 def _fold_window(
-    plan: Plan, scored: WindowPlan, states: Mapping[str, EntryState]
+    plan: Plan,
+    scored: WindowPlan,
+    states: Mapping[str, EntryState],
+    positions: dict[int, LogPosition],
 ) -> dict[str, EntryState]:
     changed: dict[str, EntryState] = {}
     compiled = scored.compiled
     for event, points in scored.hits:
         user_id = str(event.user_id)
         state = changed.get(user_id) or states.get(user_id)
+        position = positions.get(event.id)
+        if position is None:
+            position = positions[event.id] = LogPosition(event.xid, event.id)
         try:
-            new = _add(compiled, state, event, points)
+            new = apply(compiled, state, points, occurred_at=event.occurred_at, position=position)
         except Exception as exc:  # noqa: BLE001 - as above
             plan.refused.append(failed(scored, event, exc))
             continue
@@ -309,13 +316,6 @@ def _fold_window(
         elif type(new) is NotScored and new.reason == OUT_OF_RANGE:
             plan.refused.append(out_of_range(scored, event))
     return changed
-
-
-def _add(
-    compiled: CompiledBoard, state: EntryState | None, event: StoredEvent, points: int
-) -> EntryState | NotScored:
-    position = LogPosition(event.xid, event.id)
-    return apply(compiled, state, points, occurred_at=event.occurred_at, position=position)
 
 
 def out_of_range(scored: WindowPlan, event: StoredEvent) -> Refused:

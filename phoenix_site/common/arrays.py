@@ -99,10 +99,15 @@ class TimeArray(_NumberArray):
     size, letter = 8, "q"
 
     def __init__(self, values: Iterable[datetime]) -> None:
-        spans = [value - _POSTGRES_EPOCH for value in values]
-        super().__init__(
-            (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds for span in spans
-        )
+        items = list(values)
+        # The same object often stands in several rows; ``items`` keeps it, so its id is its own.
+        known: dict[int, int] = {}
+        for value in items:
+            if id(value) not in known:
+                span = value - _POSTGRES_EPOCH
+                seconds = span.days * 86_400 + span.seconds
+                known[id(value)] = seconds * 1_000_000 + span.microseconds
+        super().__init__([known[id(value)] for value in items])
 
 
 class TextArray(PackedArray):
@@ -112,11 +117,15 @@ class TextArray(PackedArray):
     array_oid, element_oid = 1009, 25
 
     def __init__(self, values: Iterable[str]) -> None:
+        known: dict[str, bytes] = {}
         items: list[bytes] = []
         for value in values:
-            encoded = value.encode()
-            items += (_pack_length(len(encoded)), encoded)
-        super().__init__(len(items) // 2, b"".join(items))
+            item = known.get(value)
+            if item is None:
+                encoded = value.encode()
+                item = known[value] = _pack_length(len(encoded)) + encoded
+            items.append(item)
+        super().__init__(len(items), b"".join(items))
 
 
 class UuidArray(PackedArray):

@@ -1,12 +1,11 @@
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 
-from ingestion.models import Cursor, QuarantineEntry
+from ingestion.models import QuarantineEntry
 from ingestion.rules.sharding import shard_of
 from leaderboards.constants import MAX_SCALED_SCORE
 from leaderboards.models import Entry, LateEvent, Leaderboard, RefusedEvent, StatusChange, Window
