@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connections
 from django.utils.module_loading import import_string
 
@@ -46,15 +46,16 @@ def _problem_of(path: str) -> str:
 def check_durable_commits(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Refuse a database that answers before an event is on its disk (01/ING-18)."""
+    """Refuse a database that answers before an event is on its disk (01/ING-18); warn in a sandbox."""
     if "default" not in (databases or ()):
         return []
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT current_setting('synchronous_commit')")
         if cursor.fetchone()[0] != "off":
             return []
+    message = Error if settings.PHOENIX_ENV == "prod" else Warning
     return [
-        Error(
+        message(
             "PostgreSQL's synchronous_commit is off: a crash would lose acknowledged events.",
             hint="Set synchronous_commit to on for Phoenix's role or database.",
             id="ingestion.E002",

@@ -1,4 +1,5 @@
 import pytest
+from django.core.checks import ERROR, WARNING
 from django.db import connection
 from pytest_django.fixtures import Settings
 
@@ -21,7 +22,7 @@ def test_a_path_that_leads_nowhere_is_named(settings: Settings) -> None:
 
 
 @pytest.mark.django_db
-def test_commits_that_are_not_durable_are_refused() -> None:
+def test_commits_that_are_not_durable_are_refused_in_production(settings: Settings) -> None:
     assert checks.check_durable_commits(None) == []
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = on")
@@ -30,4 +31,6 @@ def test_commits_that_are_not_durable_are_refused() -> None:
 
     (found,) = checks.check_durable_commits(None, databases=["default"])
 
-    assert found.id == "ingestion.E002"
+    assert (found.id, found.level) == ("ingestion.E002", WARNING)
+    settings.PHOENIX_ENV = "prod"
+    assert checks.check_durable_commits(None, databases=["default"])[0].level == ERROR
