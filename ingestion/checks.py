@@ -46,7 +46,7 @@ def _problem_of(path: str) -> str:
 def check_durable_commits(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Refuse a database that answers before an event is on its disk (01/ING-18); warn in a sandbox."""
+    """Refuse a database that answers before an event is on its disk (01/ING-18)."""
     if "default" not in (databases or ()):
         return []
     with connections["default"].cursor() as cursor:
