@@ -9,6 +9,8 @@ import platform
 import pwd
 import re
 import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,18 +66,18 @@ def find_engines() -> Engines:
     return Engines(postgres_bin=postgres, valkey=valkey)
 
 
-def runnable_by(account: Account | None, engines: Engines, *, home: Path) -> Engines:
-    """Return ``engines``, or copies of them below ``home`` when ``account`` cannot execute them.
+def runnable_by(account: Account | None, engines: Engines, *, place: Path) -> Engines:
+    """Return ``engines``, or copies of them in ``place`` when ``account`` cannot execute them.
 
-    A virtual environment below ``/root`` is the usual case.
+    A virtual environment below ``/root`` is the usual case. Repeats: a copy is made once.
     """
     if account is None:
         return engines
     if not _runs(engines.postgres_bin / "postgres", account):
-        engines = replace(engines, postgres_bin=_copy_postgres(engines.postgres_bin, home))
+        engines = replace(engines, postgres_bin=_copy_postgres(engines.postgres_bin, place))
         _expect_to_run(engines.postgres_bin / "postgres", account)
     if not _runs(engines.valkey, account):
-        engines = replace(engines, valkey=_copy_valkey(engines.valkey, home))
+        engines = replace(engines, valkey=_copy_valkey(engines.valkey, place))
         _expect_to_run(engines.valkey, account)
     return engines
 
@@ -153,49 +155,53 @@ def _expect_to_run(program: Path, account: Account) -> None:
         raise StartError(f"User {account.uid} cannot run {program}; Phoenix was started as root.")
 
 
-def _copy_postgres(postgres_bin: Path, home: Path) -> Path:
+def _copy_postgres(postgres_bin: Path, place: Path) -> Path:
     """Copy what a server needs, in the layout in which its programs find each other."""
     install = postgres_bin.parent
     package = install.parent
-    target = _place_for_copy(postgres_bin / "postgres", home)
-    copied_bin = target / package.name / install.name / "bin"
-    if not copied_bin.is_dir():
-        draft = target.with_name(target.name + ".new")
-        shutil.rmtree(draft, ignore_errors=True)
-        new_install = draft / package.name / install.name
+    libraries = package.with_name(f"{package.name}.libs")
+
+    def copy_to(folder: Path) -> None:
+        new_install = folder / package.name / install.name
+        (new_install / "bin").mkdir(parents=True)
         for program in ("postgres", "initdb"):
-            _copy_file(postgres_bin / program, new_install / "bin" / program)
+            shutil.copy2(postgres_bin / program, new_install / "bin" / program)
         for part in ("lib/postgresql", "share"):
             shutil.copytree(install / part, new_install / part)
-        shutil.copytree(package.with_name(f"{package.name}.libs"), draft / f"{package.name}.libs")
-        _open_to_all(draft)
-        draft.replace(target)
-    return copied_bin
+        shutil.copytree(libraries, folder / libraries.name)
+
+    copied = _copy_once(postgres_bin / "postgres", place, copy_to)
+    return copied / package.name / install.name / "bin"
 
 
-def _copy_valkey(program: Path, home: Path) -> Path:
-    copied = _place_for_copy(program, home) / program.name
-    if not copied.is_file():
-        _copy_file(program, copied)
-        _open_to_all(copied.parent)
-    return copied
+def _copy_valkey(program: Path, place: Path) -> Path:
+    def copy_to(folder: Path) -> None:
+        shutil.copy2(program, folder / program.name)
+
+    return _copy_once(program, place, copy_to) / program.name
 
 
-def _place_for_copy(program: Path, home: Path) -> Path:
-    """Return a folder named after the program's content, so that an upgrade copies again."""
+def _copy_once(program: Path, place: Path, copy_to: Callable[[Path], None]) -> Path:
+    """Return the folder with the copies that ``copy_to`` makes, which only the first call does.
+
+    It is named after the program's identity, so that an upgrade copies again, and gets its name
+    when it is complete, so that two starts at once do not meet.
+    """
     stat = program.stat()
     identity = f"{program} {stat.st_size} {stat.st_mtime_ns}"
-    place = home / "engines"
-    place.mkdir(mode=0o755, exist_ok=True)
+    target = place / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    if target.is_dir():
+        return target
+    place.mkdir(exist_ok=True)
     place.chmod(0o755)
-    return place / hashlib.sha256(identity.encode()).hexdigest()[:12]
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(target.name + ".new")
-    shutil.copy2(source, draft)
-    draft.replace(target)
+    draft = Path(tempfile.mkdtemp(dir=place))
+    copy_to(draft)
+    _open_to_all(draft)
+    try:
+        draft.rename(target)
+    except OSError:  # Another start was faster.
+        shutil.rmtree(draft)
+    return target
 
 
 def _open_to_all(folder: Path) -> None:

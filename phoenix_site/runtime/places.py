@@ -22,7 +22,7 @@ SOCKET_PATH_LIMIT = 100  # The kernel's limit is 107 bytes on Linux, 103 on macO
 LONGEST_SOCKET_NAME = ".s.PGSQL.5432"
 # What needs no escape in a URL, a connection string or a server's configuration.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]+")
-# Where root keeps servers whose checkout is closed to the account that runs them.
+# Where root keeps what the account that runs its servers cannot reach in the checkout.
 ROOT_DATA_DIR = Path("/var/lib/phoenix")
 ROOT_SOCKET_DIR = Path("/run/phoenix")
 
@@ -49,10 +49,11 @@ def data_dir() -> Path:
 def choose(data: Path, account: Account | None) -> Places:
     """Make and return the private folders for ``data``, closed to everybody else."""
     data = data.absolute()
+    if account is not None:
+        _make_passage(ROOT_DATA_DIR)
     make_own_folder(data, account)
     home = data
     if account is not None and not _can_enter(data, account):
-        _make_passage(ROOT_DATA_DIR)
         home = ROOT_DATA_DIR / digest(data)
         make_own_folder(home, account)
     return Places(
@@ -113,9 +114,10 @@ def make_own_folder(folder: Path, account: Account | None) -> None:
 
 
 def _make_passage(folder: Path) -> None:
-    """Make a folder of root's that servers may pass through, whatever the umask is."""
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o711)
+    """Make a folder of root's that servers may pass through, where the system lets it be made."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o711)
 
 
 def _can_enter(folder: Path, account: Account) -> bool:
@@ -137,8 +139,7 @@ def _socket_folders(data: Path, home: Path) -> Iterator[Path]:
     yield home / "run"
     name = f"phoenix-{digest(data)}"
     if os.geteuid() == 0:
-        with contextlib.suppress(OSError):
-            _make_passage(ROOT_SOCKET_DIR)
+        _make_passage(ROOT_SOCKET_DIR)
         yield ROOT_SOCKET_DIR / digest(data)
     elif os.environ.get("XDG_RUNTIME_DIR"):
         yield Path(os.environ["XDG_RUNTIME_DIR"]) / name

@@ -36,7 +36,9 @@ class PrivateServers:
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         account = engines.server_account()
         self.places = places.choose(data_dir, account)
-        programs = engines.runnable_by(account, engines.find_engines(), home=self.places.home)
+        programs = engines.runnable_by(
+            account, engines.find_engines(), place=places.ROOT_DATA_DIR / "engines"
+        )
         self.postgres = PostgresServer(self.places, programs.postgres_bin, durable=durable)
         self.valkey = ValkeyServer(self.places, programs.valkey, durable=durable)
         self._lock: IO[str] | None = None

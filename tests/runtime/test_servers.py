@@ -312,13 +312,13 @@ def test_programs_closed_to_the_servers_account_are_copied(data_dir: Path) -> No
     )
     data_dir.chmod(0o711)
 
-    copies = engines.runnable_by(account, hidden, home=data_dir)
+    copies = engines.runnable_by(account, hidden, place=data_dir / "engines")
 
     for program in (copies.postgres_bin / "initdb", copies.valkey):
         assert closed not in program.parents
         said = processes.run([program, "--version"], account=account)
         assert said.returncode == 0, said.stdout
-    assert engines.runnable_by(account, hidden, home=data_dir) == copies
+    assert engines.runnable_by(account, hidden, place=data_dir / "engines") == copies
 
 
 @pytest.mark.skipif(not is_root, reason="ordinary users run the whole suite as themselves")
