@@ -213,6 +213,16 @@
     }));
   }
 
+  function changes(target, rows, now) {
+    target.hidden = !rows;
+    if (!rows) return;
+    target.querySelector("ul").replaceChildren(...rows.map((row) => {
+      const item = element("li");
+      item.append(link(row.url, row.what), element("span", ` ${row.about}`), element("small", `${row.who}, ${ago(row.at, now)}`));
+      return item;
+    }));
+  }
+
   class Dashboard {
     constructor(root) {
       this.root = root;
@@ -231,6 +241,7 @@
       table(this.part("boards"), ["Board", "Tenant", "Window", "State", "Ends", "Players", "Late events"], data.boards, "No board is being scored. Create one under Leaderboards.", now);
       consumers(this.part("consumers"), data.consumers);
       table(this.part("errors"), ["Cause", "Tenant", "Times", "Last seen"], data.errors, "Nothing was refused in the last half hour, and quarantine is empty.", now);
+      changes(this.part("changes"), data.changes, now);
       this.showAge();
     }
 
