@@ -1,8 +1,9 @@
 """Pytest plugin: throw-away PostgreSQL and Valkey for a run, started before Django is set up.
 
-With ``DATABASE_URL`` and ``REDIS_URL`` set, those are used. Under xdist each worker starts servers
-of its own: a transaction that is open in one database holds back the readers of the event log in
-every other database of the same server, and published messages reach all databases of one Valkey.
+Under xdist each worker starts servers of its own: a transaction that is open in one database holds
+back the readers of the event log in every other database of the same server, and published messages
+reach all databases of one Valkey. With ``DATABASE_URL`` and ``REDIS_URL`` set, those are used, and
+each worker has a database number and a key prefix of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 from collections.abc import Generator
 from types import FrameType
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -39,11 +41,31 @@ def _provide_servers(config: pytest.Config, stack: contextlib.ExitStack) -> None
     given = [name for name in URLS if os.environ.get(name)]
     if len(given) == 1:
         raise StartError(f"{given[0]} is set alone; set {' and '.join(URLS)}, or neither.")
-    if given or _only_distributes(config):
+    if given:
+        _take_own_part_of_redis()
+        return
+    if _only_distributes(config):
         return
     _end_orderly_on_termination()
     started = stack.enter_context(servers.throw_away_servers())
     os.environ.update(started.environment)
+
+
+def _take_own_part_of_redis() -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        # Number 0 is left alone: tests empty theirs.
+        number = int(worker.removeprefix("gw")) + 1
+        os.environ["REDIS_URL"] = redis_database(os.environ["REDIS_URL"], number)
+        os.environ["PHOENIX_REDIS_PREFIX"] = f"phoenix-{worker}"
+
+
+def redis_database(url: str, number: int) -> str:
+    """Return ``url`` with another database number."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return parts._replace(query=f"db={number}").geturl()
+    return parts._replace(path=f"/{number}").geturl()
 
 
 def _only_distributes(config: pytest.Config) -> bool:
