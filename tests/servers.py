@@ -64,7 +64,7 @@ def redis_database(url: str, number: int) -> str:
     """Return ``url`` with another database number."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
-        return parts._replace(query=f"db={number}").geturl()
+        return f"unix://{parts.path}?db={number}"
     return parts._replace(path=f"/{number}").geturl()
 
 
