@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from leaderboards.models import BoardVersion, Entry, Leaderboard, StatusChange, Window, WindowShard
 from leaderboards.types import IndexedWindow, IndexEntry, RankedEntry, ShardChanges
 from phoenix_site.common.ids import new_id
@@ -73,9 +71,7 @@ def make_window(
     )
 
 
-def put_entries(
-    window: Window, entries: Iterable[RankedEntry], *, shard: int = 0
-) -> ShardChanges | None:
+def put_entries(window: Window, entries: Iterable[RankedEntry], *, shard: int = 0) -> ShardChanges:
     """Write entries as a batch of ``shard`` does; return what its index lacks now."""
     row, _ = WindowShard.objects.get_or_create(window=window, shard=shard)
     chosen = list(entries)

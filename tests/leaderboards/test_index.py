@@ -9,7 +9,7 @@ from leaderboards.constants import INDEX_STEP
 from leaderboards.models import Window
 from leaderboards.selectors import rank_index, standings, standings_source
 from leaderboards.services import index
-from leaderboards.types import BoardView, Moment, RankedEntry, ShardChanges
+from leaderboards.types import BoardView, IndexEntry, Moment, RankedEntry, ShardChanges
 from phoenix_site.common.redis import get_redis
 from tenants.models import Tenant
 from tests.leaderboards.boards import NOON, make_board, make_window, put_entries
@@ -209,8 +209,7 @@ def test_a_large_batch_goes_in_by_steps_with_a_sequence_each(
     monkeypatch.setattr(index, "_call_script", watch)
     count = 2 * INDEX_STEP + 1
     changes = put_entries(window, [])
-    assert changes is not None
-    entries = [index.IndexEntry(f"p{n}", NOON, n) for n in range(count)]
+    entries = [IndexEntry(f"p{n}", NOON, n) for n in range(count)]
     index._run(list(index._steps_of(replace(changes, after=changes.before + 3, entries=entries))))
 
     assert seen == [(2, INDEX_STEP), (3, 2 * INDEX_STEP), (4, count)]
@@ -235,7 +234,6 @@ def test_without_redis_everything_goes_on(window: Window, monkeypatch: pytest.Mo
 def test_a_hundred_thousand_entries_need_little_memory(window: Window) -> None:
     before = used_memory()
     changes = put_entries(window, [])
-    assert changes is not None
     index.apply_changes([changes])
     add_entries(changes, 100_000)
 
@@ -243,12 +241,13 @@ def test_a_hundred_thousand_entries_need_little_memory(window: Window) -> None:
 
 
 def used_memory() -> int:
-    return int(get_redis().info("memory")["used_memory"])
+    memory: Any = get_redis().info("memory")
+    return int(memory["used_memory"])
 
 
 def add_entries(changes: ShardChanges, count: int) -> None:
     """File entries under further versions, as batches do."""
-    entries = [index.IndexEntry(f"player-{n:06}", NOON, n % 5000) for n in range(count)]
+    entries = [IndexEntry(f"player-{n:06}", NOON, n % 5000) for n in range(count)]
     steps = index._steps_of(
         replace(changes, before=1, after=1 + count // INDEX_STEP, entries=entries)
     )

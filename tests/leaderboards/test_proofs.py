@@ -1,4 +1,5 @@
 from datetime import timedelta
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -74,7 +75,8 @@ def test_whatever_differs_is_found(tenant_a: Tenant, monkeypatch: pytest.MonkeyP
     play()
     score_all()
     keys = rank_index.index_keys(window.pk)
-    member = get_redis().hget(keys[2], "p1") + b"p1"
+    stamp: Any = get_redis().hget(keys[2], "p1")
+    member = stamp + b"p1"
     get_redis().zadd(keys[1], {member: -5000})
     Entry.objects.filter(window=window, user_id="p2").update(score=77)
     Entry.objects.filter(window=window, user_id="p3").delete()
@@ -237,7 +239,7 @@ def test_an_entry_is_explained_by_its_events(tenant_a: Tenant) -> None:
     points = [each.points for each in explained if each.points is not None]
     assert list(map(float, points)) == [3.0, 4.0, 2.0]
     assert explained[-1].score == sum(points)
-    assert explained[0].rules[0].values == {"attrs.points": explained[0].points / 2}
+    assert explained[0].rules[0].values == {"attrs.points": Decimal("1.5")}
 
 
 def test_an_event_is_explained_on_every_board(tenant_a: Tenant, tenant_b: Tenant) -> None:

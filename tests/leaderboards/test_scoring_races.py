@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from threading import Event as Signal
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from ingestion.constants import N_SHARDS
 from ingestion.models import Cursor
 from ingestion.rules.sharding import shard_of
+from ingestion.services import cursors
 from leaderboards.models import Entry, LateEvent, StatusChange, Window
 from leaderboards.services import boards as board_services
 from leaderboards.services import closing, proofs, rebuilds, scoring, window_changes
@@ -160,7 +162,7 @@ def test_an_event_at_the_instant_of_closing_is_counted_before_the_freeze(tenant_
 
     assert not close()
     with pytest.MonkeyPatch.context() as monkeypatch, ThreadPoolExecutor(2) as pool:
-        with stopped_in(monkeypatch, scoring.cursors, "advance_cursor") as (reached, go_on):
+        with stopped_in(monkeypatch, cursors, "advance_cursor") as (reached, go_on):
             batch = in_thread(pool, score_shard)
             assert reached.wait(10)
             closed = in_thread(pool, close)
@@ -232,9 +234,9 @@ def test_a_rebuild_and_batches_that_meet_end_in_what_the_log_says(window: Window
     send(scored_event(f"p{n % 20}", n) for n in range(300))
     works: Iterator[Callable[[], Any]] = iter(
         [
-            *(lambda shard=shard: drain(shard) for shard in range(N_SHARDS)),
-            lambda: rebuilds.rebuild_window(window),
-            lambda: rebuilds.rebuild_window(window),
+            *(partial(drain, shard) for shard in range(N_SHARDS)),
+            partial(rebuilds.rebuild_window, window),
+            partial(rebuilds.rebuild_window, window),
         ]
     )
 
@@ -261,7 +263,7 @@ def test_a_config_change_and_batches_that_meet_end_in_what_the_log_says(
         stopped_in(monkeypatch, scoring, "_write") as (reached, go_on),
     ):
         batches = [
-            in_thread(pool, lambda shard=shard: scoring.score_events(shard, now=timezone.now()))
+            in_thread(pool, partial(scoring.score_events, shard, now=timezone.now()))
             for shard in {SHARD, shard_of("tenant-a", "ben")}
         ]
         assert reached.wait(10)

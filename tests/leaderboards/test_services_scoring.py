@@ -9,10 +9,13 @@ from django.utils import timezone
 from ingestion.models import QuarantineEntry
 from ingestion.rules.sharding import shard_of
 from leaderboards.constants import MAX_SCALED_SCORE
+from leaderboards.exceptions import EventRefusedError
 from leaderboards.models import Entry, LateEvent, Leaderboard, RefusedEvent, StatusChange, Window
+from leaderboards.rules import scoring as scoring_rules
 from leaderboards.selectors import standings
 from leaderboards.services import entries, planning, scoring
 from leaderboards.types import TiePolicy
+from phoenix_site.common.arrays import BigintArray
 from phoenix_site.common.redis import get_redis
 from tenants.models import Tenant
 from tests.ingestion.factories import append
@@ -163,12 +166,11 @@ def test_01_acceptance_23_an_event_that_fails_goes_to_quarantine_and_the_others_
     tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window = window_of(tenant_a)
-    score_event = planning.score_event
 
     def fail_on_13(board: Any, event: Any) -> Any:
         if event["attrs"]["points"] == 13:
             raise ZeroDivisionError("a mistake of ours")
-        return score_event(board, event)
+        return scoring_rules.score_event(board, event)
 
     monkeypatch.setattr(planning, "score_event", fail_on_13)
     send([scored_event("ana", 13, event_id="bad"), *(scored_event("ana", 1) for _ in range(10))])
@@ -194,7 +196,7 @@ def test_what_the_database_refuses_is_found_and_the_others_go_on(
         ]
         return write_rows(group, broken, shard)
 
-    monkeypatch.setattr(entries, "IntegerArray", entries.BigintArray)
+    monkeypatch.setattr(entries, "IntegerArray", BigintArray)
     monkeypatch.setattr(entries, "_write_rows", overflow)
     shard = shard_of("tenant-a", "bad")
     others = [name for name in map(str, range(100)) if shard_of("tenant-a", name) == shard][:5]
@@ -259,7 +261,7 @@ def test_a_replayed_event_counts_where_it_was_refused_and_only_once(tenant_a: Te
     send([scored_event("ana", MAX_SCALED_SCORE), scored_event("ana", 2, event_id="over")])
     score_all()
     (event,) = stored_events("over")
-    with pytest.raises(scoring.EventRefusedError):
+    with pytest.raises(EventRefusedError):
         scoring.replay_event(event, now=timezone.now())
     send([scored_event("ana", -5)])
     score_all()

@@ -1,10 +1,8 @@
-import asyncio
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
-from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +12,6 @@ from leaderboards.rules import ranking
 from leaderboards.selectors import standings, standings_source
 from leaderboards.services import index
 from leaderboards.types import BoardView, Method, RankedEntry, Standing, TiePolicy
-from phoenix_site.common.redis import get_redis
 from tenants.models import Tenant
 from tests.leaderboards.boards import NOON, make_board, make_window, put_entries
 
