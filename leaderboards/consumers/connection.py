@@ -98,16 +98,21 @@ class Connection:
 
     def move_to(self, view: LiveView) -> None:
         """Show ``view`` from now on; the caller sends its snapshot, or what was missed of it."""
-        self.leave()
-        self.view = view
+        old, self.view = self.view, view
+        view.add(self)
+        view.feed.add(self)
         self.owes_snapshot = False
         self.outbox.drop_updates()
-        view.add(self)
+        if old is not None and old is not view:
+            old.remove(self)
+            if old.feed is not view.feed:
+                old.feed.remove(self)
 
     def leave(self) -> None:
         """Show nothing."""
         if self.view is not None:
             self.view.remove(self)
+            self.view.feed.remove(self)
             self.view = None
 
     def send_snapshot(self, *, answer_id: str | None = None) -> None:

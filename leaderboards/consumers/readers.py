@@ -1,6 +1,7 @@
 """Where live views come from: the standings, as every other reader gets them."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -12,10 +13,12 @@ from leaderboards.rules.scores import from_scaled
 from leaderboards.selectors import standings
 from leaderboards.types import GroupStanding, Moment, ShownWindow, Standing
 
-# Epochs of answers that came from the database because the index lacked something.
-_DATABASE_EPOCH: Final = "db"
-# Such an answer says what the index will say in a moment, under another epoch. Every client would
-# get two snapshots for nothing, so the index gets that moment.
+# Epochs of answers that did not come from an index: from the database because the index lacked
+# something, or from frozen standings. An index makes up eight random digits for its own.
+_is_makeshift_epoch = re.compile(r"db[0-9]{1,5}").fullmatch
+_is_frozen_epoch = re.compile(r"r[0-9]{1,5}").fullmatch
+# A makeshift answer says what the index will say in a moment, under another epoch. Every client
+# would get two snapshots for nothing, so the index gets that moment.
 _PATIENCE_SECONDS: Final = (0.05, 0.1, 0.2)
 
 
@@ -51,7 +54,7 @@ class StandingsReader:
             self._indexed.discard(window.id)
         else:
             self._indexed.add(window.id)
-        return _state(part, window.decimals)
+        return _state(part, window)
 
     async def read_own_ranks(self, window: ShownWindow, user_ids: Sequence[str]) -> OwnRanks:
         """Return where these players stand now. Raises: as ``read_view``."""
@@ -66,7 +69,7 @@ class StandingsReader:
 
 
 def _is_makeshift(moment: Moment) -> bool:
-    return moment.epoch.startswith(_DATABASE_EPOCH)
+    return _is_makeshift_epoch(moment.epoch) is not None
 
 
 async def _read(window: ShownWindow, spec: ViewSpec) -> _Part:
@@ -103,15 +106,22 @@ def _shown_score(scaled: int, decimals: int) -> int | Decimal:
     return from_scaled(scaled, decimals) if decimals else scaled
 
 
-def _state(part: _Part, decimals: int) -> ViewState:
+def _epoch(moment: Moment, window: ShownWindow) -> str:
+    """Return an epoch that no other window has, so that a client never resumes in a wrong one."""
+    if _is_makeshift(moment) or _is_frozen_epoch(moment.epoch):
+        return f"{moment.epoch}.{window.id.hex[-8:]}"
+    return moment.epoch
+
+
+def _state(part: _Part, window: ShownWindow) -> ViewState:
     return ViewState(
-        epoch=part.moment.epoch,
+        epoch=_epoch(part.moment, window),
         sequence=part.moment.sequence,
         rows=tuple(
             Row(
                 entry.rank or 0,
                 entry.external_id,
-                _shown_score(entry.score, decimals),
+                _shown_score(entry.score, window.decimals),
                 entry.reached_at,
             )
             for entry in part.entries

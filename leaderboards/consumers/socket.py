@@ -41,7 +41,8 @@ from phoenix_site.common.requests import begin_request, client_address
 from phoenix_site.common.times import format_utc
 from phoenix_site.common.websockets import deny, read_header
 from phoenix_site.common.wires import MAX_MESSAGE_BYTES, wire_of
-from tenants.services import authentication, snapshots, tickets
+from tenants.services import authentication, limits, snapshots, tickets
+from tenants.services.limits import Take
 from tenants.types import Caller, RequestFacts
 
 log = get_logger(__name__)
@@ -246,6 +247,8 @@ async def _admit(scope: Scope) -> Admission:
     tenant_id, user_id = caller.tenant_id or "", caller.user_id or ""
     tenant = await snapshots.atenant_settings(tenant_id)
     _check_origin(scope, tenant.allowed_origins)
+    takes = (Take("query_player", tenant_id, user_id), Take("query_tenant", tenant_id, tenant_id))
+    limits.enforce(await limits.atake_all(*takes))
     opening = messages.read_opening(scope["query_string"], user_id=user_id)
     spec = opening.change.applied_to(DEFAULT_VIEW)
     window = await _find_window(

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from phoenix_site.common.exceptions import DomainError
 from phoenix_site.common.logging import get_logger
 
 log = get_logger(__name__)
@@ -40,8 +41,10 @@ class Ticker:
             started = loop.time()
             try:
                 await self._work()
-            except Exception:
+            except DomainError as exc:
                 # The next poke, or the regular look, tries again.
+                log.warning("live.tick_skipped", code=exc.code)
+            except Exception:
                 log.exception("live.tick_failed")
             took = loop.time() - started
             await asyncio.sleep(max(self._seconds - took, took * _REST_SHARE))

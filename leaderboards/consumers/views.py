@@ -60,12 +60,10 @@ class LiveView:
     def add(self, connection: Connection) -> None:
         """Have ``connection`` follow the view."""
         self.connections.add(connection)
-        self.feed.add(connection)
 
     def remove(self, connection: Connection) -> None:
         """Let ``connection`` go."""
         self.connections.discard(connection)
-        self.feed.remove(connection)
         self._forget_if_idle()
 
     async def load(self) -> None:

@@ -65,6 +65,10 @@ class PaperFeed:
     def own_rank(self, _user_id: str) -> OwnRank:
         return OwnRank(None, None)
 
+    def add(self, connection: Connection) -> None: ...
+
+    def remove(self, connection: Connection) -> None: ...
+
 
 class PaperView:
     """What a connection needs of a view."""
