@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -263,6 +263,8 @@ class LeaderboardAdmin(TenantScopedAdmin):
 
     def meaning_view(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
         """Answer what the form as it stands would do; nothing is saved."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
         board = None if object_id is None else self.get_board(request, object_id)
         if board is None and not self.has_add_permission(request):
             raise PermissionDenied

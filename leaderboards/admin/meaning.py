@@ -27,7 +27,7 @@ SHOWN_WINDOWS: Final = 5
 SHOWN_EVENTS: Final = 5
 SHOWN_PATHS: Final = 12
 # Four players: two of them equal, the second of these a minute later.
-TIED_SCORES: Final = (("Ana", 50), ("Ben", 40), ("Cleo", 40), ("Dan", 30))
+TIED_SCORES: Final = (("Ana", 50), ("Ben", 40), ("Eli", 40), ("Zoe", 30))
 TIED_FROM: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 REASONS: Final = {
     "scope": "the event does not meet the condition for the whole board",
