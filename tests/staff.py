@@ -10,7 +10,7 @@ from django.test import Client
 APPS = ("leaderboards", "ingestion", "tenants")
 
 
-def signed_in(user: AbstractUser) -> Client:
+def signed_in(user: Any) -> Client:
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client

@@ -215,7 +215,7 @@ def test_rows_of_b_cannot_be_opened_or_changed(
 
 
 def test_actions_reach_nothing_of_b(
-    client: Client, their_objects: dict[type[Model], Model], ops: AbstractUser
+    client: Client, their_objects: dict[type[Model], Model], ops: Any
 ) -> None:
     before = their_rows(their_objects)
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from leaderboards.admin import window_actions
 from leaderboards.admin.windows import timing_of
 from leaderboards.models import LateEvent, Snapshot, Window
-from leaderboards.selectors import rank_index
+from leaderboards.selectors import activity, rank_index
 from leaderboards.services import boards, index
 from phoenix_site.common.redis import RedisError, get_redis
 from tenants.models import AuditEntry, Tenant
@@ -278,7 +278,8 @@ def test_the_index_is_rebuilt_after_a_look(client: Client, scored: Window) -> No
     assert "Players now 20" in asked
     assert missing == 0
     assert messages_of(done) == [f"The index of {scored.key} is rebuilt."]
-    assert get_redis().hget(rank_index.index_key(scored.pk, "meta"), "count") == b"20"
+    assert activity.player_counts([scored])[scored.pk].count == 20
+    assert get_redis().exists(rank_index.index_key(scored.pk, "meta")) == 1
 
 
 def test_an_index_that_cannot_be_reached_is_said(
