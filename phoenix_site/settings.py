@@ -309,20 +309,22 @@ SIMPLE_JWT = {"ALGORITHM": "EdDSA", "UPDATE_LAST_LOGIN": False}
 # --- Static files ------------------------------------------------------------------------------
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Where collected files with hashed names lie. Empty: they come straight from the apps.
+PHOENIX_STATIC_ROOT = env_str("PHOENIX_STATIC_ROOT", "")
+STATIC_ROOT = Path(PHOENIX_STATIC_ROOT or BASE_DIR / "staticfiles")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": (
             "whitenoise.storage.CompressedManifestStaticFilesStorage"
-            if (STATIC_ROOT / "staticfiles.json").exists()
+            if PHOENIX_STATIC_ROOT
             else "django.contrib.staticfiles.storage.StaticFilesStorage"
         )
     },
 }
-# Without a collected manifest (a fresh checkout, the tests) files come straight from the apps.
-WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").exists()
+WHITENOISE_USE_FINDERS = not PHOENIX_STATIC_ROOT
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 # --- Logs --------------------------------------------------------------------------------------
 

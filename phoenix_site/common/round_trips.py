@@ -25,6 +25,9 @@ class _Flights:
 
     def __init__(self) -> None:
         self._waiting: list[Call] = []
+        # Counted where a flight looks for more calls for the last time: a finished task would
+        # count for a moment longer, and a call of that moment would wait for ever.
+        self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, command: tuple[Any, ...]) -> "asyncio.Future[Any]":
@@ -32,26 +35,34 @@ class _Flights:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         self._waiting.append((command, answer))
-        if len(self._tasks) < _MAX_FLIGHTS:
+        if self._under_way < _MAX_FLIGHTS:
+            self._under_way += 1
             task = loop.create_task(self._fly())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return answer
 
     async def _fly(self) -> None:
-        while self._waiting:
-            calls, self._waiting = self._waiting[:_MAX_CALLS], self._waiting[_MAX_CALLS:]
-            try:
-                answers = await _send([command for command, _ in calls])
-            except (RedisError, OSError) as exc:
-                answers = [exc] * len(calls)
-            except BaseException:
-                # The loop is ending; whoever waits must not wait for ever.
-                for _, answer in calls:
-                    answer.cancel()
-                raise
-            for (_, waiting), answer in zip(calls, answers, strict=True):
-                _settle(waiting, answer)
+        try:
+            while self._waiting:
+                calls, self._waiting = self._waiting[:_MAX_CALLS], self._waiting[_MAX_CALLS:]
+                await _carry(calls)
+        finally:
+            self._under_way -= 1
+
+
+async def _carry(calls: list[Call]) -> None:
+    try:
+        answers = await _send([command for command, _ in calls])
+    except (RedisError, OSError) as exc:
+        answers = [exc] * len(calls)
+    except BaseException:
+        # The loop is ending; whoever waits must not wait for ever.
+        for _, answer in calls:
+            answer.cancel()
+        raise
+    for (_, waiting), answer in zip(calls, answers, strict=True):
+        _settle(waiting, answer)
 
 
 _flights: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Flights]" = (

@@ -100,7 +100,13 @@ class Instance:
                     *(sys.executable, PROJECT_DIR / "manage.py", "phoenix", "--port", "0"),
                     *self.arguments,
                 ],
-                env={**inherited, **self.variables, "PHOENIX_DATA_DIR": str(self.data_dir)},
+                # Collecting static files anew would take longer than all else.
+                env={
+                    **inherited,
+                    "PHOENIX_STATIC_ROOT": "",
+                    **self.variables,
+                    "PHOENIX_DATA_DIR": str(self.data_dir),
+                },
                 output=log,
                 death_signal=signal.SIGTERM,
             )

@@ -155,6 +155,9 @@ class Phoenix:
         return {
             **self._urls,
             "PHOENIX_DATA_DIR": str(self.data_dir),
+            "PHOENIX_STATIC_ROOT": os.environ.get(
+                "PHOENIX_STATIC_ROOT", str(self.data_dir / "static")
+            ),
             "PHOENIX_BASE_URL": os.environ.get("PHOENIX_BASE_URL") or self.base_url,
         }
 

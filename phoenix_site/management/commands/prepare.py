@@ -5,9 +5,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from phoenix_site.statics import collect_when_changed
+
 
 class Command(BaseCommand):
-    help = "Do what must be done before a start: check production's settings, migrate, seed."
+    help = "Do what must be done before a start: check, migrate, seed, collect static files."
     # One process for all of it: each would need a second only to get ready.
     requires_system_checks = []
 
@@ -20,3 +22,4 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         if options["sandbox"]:
             call_command("seed_sandbox", json=True)
+        collect_when_changed()
