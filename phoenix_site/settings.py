@@ -269,6 +269,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "purge-events": {"task": "ingestion.tasks.purge_events", "schedule": 3600.0},
     "purge-tenant-leftovers": {"task": "tenants.tasks.purge_leftovers", "schedule": 3600.0},
 }
+# A sweep that waited longer is pointless: the next one is in the queue. So a worker that was away
+# for hours does not find thousands of them.
+for _entry in CELERY_BEAT_SCHEDULE.values():
+    _entry["options"] = {"expires": max(10.0, _entry["schedule"])}
 
 # --- Events ------------------------------------------------------------------------------------
 
