@@ -4,7 +4,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 # Quiet pip, and no advice about newer versions of it.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
-RUNS := $(PY) -m phoenix_site.runtime with-servers --
+WITH_SERVERS := $(PY) -m phoenix_site.runtime with-servers
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-system smoke check format format-check lint layers types \
@@ -73,13 +73,13 @@ types: .venv/has-tests  ## Check the types
 	$(PY) -m mypy .
 
 migrations: .venv/has-tests  ## Check that every model change has its migration
-	$(RUNS) $(PY) manage.py makemigrations --check --dry-run
+	$(WITH_SERVERS) -- $(PY) manage.py makemigrations --check --dry-run
 
 deploy: .venv/has-tests  ## Run the system checks as in production
-	@$(RUNS) env PHOENIX_ENV=prod SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+	@$(WITH_SERVERS) --durable -- env PHOENIX_ENV=prod SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 		PHOENIX_SECRET_KEYS="$$($(PY) -c 'from cryptography.fernet import Fernet as F; print(F.generate_key().decode())')" \
 		ALLOWED_HOSTS=phoenix.example CSRF_TRUSTED_ORIGINS=https://phoenix.example \
-		$(PY) manage.py check --deploy --fail-level WARNING
+		sh -c '$(PY) manage.py migrate --verbosity 0 && $(PY) manage.py check --deploy --fail-level WARNING'
 
 bench: .venv/has-tests  ## Measure the performance promises on this machine
 	$(PY) -m bench
