@@ -10,6 +10,7 @@ from ingestion.models import Event, QuarantineEntry
 from ingestion.rules.validation import check_event
 from ingestion.services import cursors, intake, retention
 from ingestion.services.retention import purge_all_tenants, purge_events
+from phoenix_site.common.exceptions import NotAllowedError
 from tenants.models import Tenant
 from tenants.services import snapshots
 from tests.ingestion.factories import append
@@ -163,3 +164,20 @@ def test_a_tenant_that_fails_does_not_keep_the_others_waiting(
     (report,) = purge_all_tenants(now=NOW)
 
     assert report.deleted_count == 1
+
+
+def test_a_sandbox_tenant_can_be_emptied_and_production_cannot(
+    tenant_a: Tenant, tenant_b: Tenant, settings: Settings
+) -> None:
+    event = append("ours")
+    append("theirs", tenant_id="tenant-b")
+    QuarantineEntry.objects.create(
+        tenant=tenant_a, event=event, consumer=SCORING, code="BAD", message="bad"
+    )
+
+    assert retention.empty_tenant("tenant-a") == 1
+    settings.PHOENIX_ENV = "prod"
+    with pytest.raises(NotAllowedError):
+        retention.empty_tenant("tenant-b")
+
+    assert left() == ["theirs"]
