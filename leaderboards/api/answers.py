@@ -1,8 +1,10 @@
 """What every answer of the query gateway carries, whichever entrance it leaves by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -23,6 +25,7 @@ _TAKEN = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request
 # A browser's cache goes by address: one page may read the same board with two players' tokens.
 _VARY = "Authorization, Origin"
 _FRESHNESS = "private, max-age=1"
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 def origin_headers(request: HttpRequest) -> dict[str, str]:
@@ -80,13 +83,17 @@ def encoded(body: Any) -> Content:
 
 
 def content_answer(
-    request: HttpRequest, content: Content, *, as_of: datetime | None = None
+    request: HttpRequest,
+    content: Content,
+    *,
+    as_of: datetime | None = None,
+    headers: Mapping[str, str] = _NO_HEADERS,
 ) -> HttpResponse:
     """Return the answer with ``content``, or 304 when the client has it already.
 
     ``as_of`` closes the body and is no part of the tag: it moves while nothing else does.
     """
-    headers = {"ETag": content.tag, "Cache-Control": _FRESHNESS}
+    headers = {**headers, "ETag": content.tag, "Cache-Control": _FRESHNESS}
     if _has_match(request.META.get("HTTP_IF_NONE_MATCH"), content.tag):
         return _bare(304, headers)
     body = content.body
