@@ -122,8 +122,6 @@ class Feed:
         """Forget the views that nobody shows any more."""
         for spec in [spec for spec, view in self._views.items() if view.is_idle]:
             del self._views[spec]
-        for user_id in self._own.keys() - self._players.keys():
-            del self._own[user_id]
 
     def own_rank(self, user_id: str) -> OwnRank:
         """Return the player's rank as it was read last."""
@@ -135,13 +133,19 @@ class Feed:
         self.total_players = state.total_players
         return state
 
-    async def load_own_ranks(self, user_ids: Sequence[str]) -> None:
-        """Read the ranks of players who are about to look at the window."""
+    async def read_own_ranks(self, user_ids: Sequence[str]) -> dict[str, OwnRank]:
+        """Return where these players stand now."""
+        ranks: dict[str, OwnRank] = {}
         for start in range(0, len(user_ids), _PLAYERS_AT_ONCE):
             asked = user_ids[start : start + _PLAYERS_AT_ONCE]
             found = await self._reader.read_own_ranks(self.window, asked)
             self.total_players = found.total_players
-            self._own.update((name, found.ranks.get(name, _NO_RANK)) for name in asked)
+            ranks |= {name: found.ranks.get(name, _NO_RANK) for name in asked}
+        return ranks
+
+    def keep_own_rank(self, user_id: str, own: OwnRank) -> None:
+        """Remember the rank of a player who joins; one who is here already has a newer one."""
+        self._own.setdefault(user_id, own)
 
     async def _refresh_views(self) -> None:
         for view in list(self._views.values()):
@@ -149,7 +153,8 @@ class Feed:
 
     async def _refresh_own_ranks(self) -> None:
         """Tell each player whose rank or score changed; the rhythm keeps it to once a second."""
-        await self.load_own_ranks(list(self._players))
+        ranks = await self.read_own_ranks(list(self._players))
+        self._own.update((name, own) for name, own in ranks.items() if name in self._players)
         now = asyncio.get_running_loop().time()
         for user_id, group in self._players.items():
             own = self.own_rank(user_id)

@@ -120,10 +120,11 @@ class Hub:
         view = feed.view(spec)
         with view.visit():
             await view.load()
-            await feed.load_own_ranks([connection.user_id])
+            ranks = await feed.read_own_ranks([connection.user_id])
             missed = await view.missed_frames(since) if since is not None else None
             # From here on nothing waits, so no update can fall between state and joining.
             connection.move_to(view)
+            feed.keep_own_rank(connection.user_id, ranks[connection.user_id])
             if since is None or missed is None:
                 connection.send_snapshot(answer_id=answer_id)
             else:
@@ -250,7 +251,7 @@ class Hub:
     async def _move(self, followers: list[Connection], window: ShownWindow) -> None:
         """Show the board's new window; the old one told nothing but its updates so far."""
         feed = await self._feed(window)
-        await feed.load_own_ranks(list({each.user_id for each in followers}))
+        ranks = await feed.read_own_ranks(list({each.user_id for each in followers}))
         for connection in followers:
             async with connection.changing:
                 view = connection.view
@@ -261,6 +262,7 @@ class Hub:
                     await new.load()
                     old_key = view.feed.window.key
                     connection.move_to(new)
+                    feed.keep_own_rank(connection.user_id, ranks[connection.user_id])
                     connection.send(
                         live.window_changed_fields(old_key, window.key, now=timezone.now())
                     )

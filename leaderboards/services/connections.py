@@ -4,13 +4,14 @@ A connection is a member that lapses unless its process renews it, so a crash he
 out of reach limits nobody, as with every limit.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from phoenix_site.common.exceptions import RateLimitedError
 from phoenix_site.common.logging import get_logger
 from phoenix_site.common.redis import RedisError, get_async_redis, get_redis, key
+from phoenix_site.common.round_trips import call_redis
 
 log = get_logger(__name__)
 
@@ -69,10 +70,8 @@ async def take_seat(seat: Seat, *, player_limit: int, tenant_limit: int) -> None
     """Count a connection in. Raises: ``RateLimitedError`` when it would be one too many."""
     limits = (player_limit, tenant_limit)
     try:
-        answer = get_async_redis().eval(
-            _COUNT_IN, 2, *seat.keys, seat.connection_id, LAPSE_SECONDS, *limits
-        )
-        refused_by = await cast(Awaitable[int], answer)
+        arguments = (*seat.keys, seat.connection_id, LAPSE_SECONDS, *limits)
+        refused_by = int(await call_redis("EVAL", _COUNT_IN, 2, *arguments))
     except (RedisError, OSError) as exc:
         log.warning("connections.not_counted", error=type(exc).__name__)
         return

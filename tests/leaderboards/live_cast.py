@@ -21,7 +21,7 @@ import httpx
 import pytest
 import uvicorn
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from psycopg.conninfo import make_conninfo
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -200,7 +200,8 @@ class Arena:
         chosen = window or self.window
         now = datetime.now(UTC)
         entries = [RankedEntry(user_id, score, now) for user_id, score in scores.items()]
-        changes = put_entries(chosen, entries)
+        with transaction.atomic():
+            changes = put_entries(chosen, entries)
         assert changes is not None
         index.apply_changes([changes])
         if tells:

@@ -539,6 +539,20 @@ def test_own_rank_is_told_whatever_the_view_and_at_most_once_a_second(
     assert len(told) <= seconds + 2
 
 
+def test_a_board_made_shorter_is_shown_shorter(arena: Arena, server: Server) -> None:
+    """Bounds take effect at once, without any event: the sequence stays, the view does not."""
+    arena.play({f"p{n:02}": 100 - n for n in range(30)})
+    with arena.watch(server.port) as client:
+        first = client.hear()
+        arena.board.config["ranking"]["size"] = 20
+        arena.board.save()
+        client.follow_until(lambda each: len(each.scores) == 20)
+        assert client.state is not None
+        assert (client.state.sequence, client.state.total_entries) == (first["sequence"], 20)
+        with arena.watch(server.port, "ben", **client.place) as back:
+            assert back.hear()["type"] == "snapshot"
+
+
 # --- Losing things -------------------------------------------------------------------------------
 
 
