@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 
+from leaderboards.rules.live import StreamFrame, ViewState
 from leaderboards.services import live_stream
 from phoenix_site.common.ids import new_id
 from phoenix_site.common.redis import get_redis, key
@@ -77,8 +78,8 @@ async def test_only_the_holder_of_the_lease_appends(async_database: None) -> Non
     first = await live_stream.hold_lease(window_id, holder="a")
     second = await live_stream.hold_lease(window_id, holder="b")
     assert (first.is_held, second.is_held) == (True, False)
-    frame = live_stream.StreamFrame("k3f9", 1, 2, 5, b'{"type":"update"}')
-    state = live_stream.ViewState("k3f9", 2, (), 0, 5)
+    frame = StreamFrame("k3f9", 1, 2, 5, b'{"type":"update"}')
+    state = ViewState("k3f9", 2, (), 0, 5)
 
     assert not await live_stream.append_frame(window_id, frame, state, holder="b")
     assert await live_stream.find_state(window_id) is None
