@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions as drf_errors
 from rest_framework.negotiation import BaseContentNegotiation
@@ -74,6 +75,9 @@ def _as_domain_error(exc: Exception) -> DomainError | None:
 
 
 _FROM_DRF: tuple[tuple[type[Exception], Any], ...] = (
+    # As on the fast entrance: an unreachable database is no fault of the request or of ours.
+    (OperationalError, lambda _exc: errors.UnavailableError("The database cannot be reached.")),
+    (InterfaceError, lambda _exc: errors.UnavailableError("The database cannot be reached.")),
     (drf_errors.ParseError, lambda exc: errors.InvalidJsonError(str(exc))),
     (
         drf_errors.NotAuthenticated,

@@ -1,15 +1,21 @@
 """The query gateway as callers see it, through both entrances (spec 02 section 6)."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import OperationalError
 
 from leaderboards.models import Leaderboard, Window
+from leaderboards.selectors import rank_index, shown
 from leaderboards.services import boards
 from leaderboards.services.boards import BoardChange
-from phoenix_site.common.redis import get_redis
+from phoenix_site.common import postgres
+from phoenix_site.common.exceptions import UnavailableError
+from phoenix_site.common.redis import RedisError, get_redis
 from tenants.models import Tenant
 from tenants.services import audit, limits, snapshots
 from tests.doors import Door
@@ -741,3 +747,77 @@ def test_a_board_that_was_switched_off_is_gone_with_the_next_question(
     boards.change_board("tenant-a", "xp", change, actor=audit.SYSTEM, now=cast.NOW)
 
     assert door.get("/v1/leaderboards/xp", token=token).status_code == 404
+
+
+# --- What is away --------------------------------------------------------------------------------
+
+
+def test_without_a_database_readers_are_asked_to_come_back(
+    door: Door, window: Window, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert door.get("/v1/leaderboards/xp", token=token).status_code == 200
+    shown.forget_shown()
+
+    class Away:
+        def cursor(self) -> Any:
+            raise OperationalError("no connection to a secret host")
+
+    @asynccontextmanager
+    async def arefuse() -> AsyncIterator[Any]:
+        raise UnavailableError("The database cannot be reached.")
+        yield
+
+    monkeypatch.setattr(shown, "connection", Away())
+    monkeypatch.setattr(postgres, "connection", arefuse)
+    answer = door.get("/v1/leaderboards/xp", token=token, headers={"Origin": GAME})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "SRV_002")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["access-control-allow-origin"] == GAME
+    assert "secret" not in answer.text
+
+
+def test_without_redis_readers_get_the_same_answer_from_the_database(
+    door: Door, window: Window, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast.fill(window, {"ana": 50, "ben": 40})
+    before = door.get("/v1/leaderboards/xp/rank/ben", token=token)
+
+    def refuse(*_args: Any, **_options: Any) -> Any:
+        raise RedisError("away")
+
+    monkeypatch.setattr(rank_index, "read", lambda *_args: None)
+    monkeypatch.setattr(rank_index, "call_redis", refuse)
+    monkeypatch.setattr(limits, "_run_script", refuse)
+    monkeypatch.setattr(limits, "_arun_script", refuse)
+    answer = door.get("/v1/leaderboards/xp/rank/ben", token=token)
+
+    assert (answer.status_code, answer.json()) == (200, before.json())
+
+
+# --- Boards with dates of their own --------------------------------------------------------------
+
+
+def test_a_board_that_has_not_begun_is_404_and_one_that_is_over_shows_its_result(
+    door: Door, tenant_a: Tenant, token: str
+) -> None:
+    dates = {"start_at": "2026-11-20T00:00:00Z", "end_at": "2026-11-22T00:00:00Z"}
+    cast.new_board(tenant_a, "soon", timeframe={"type": "custom", **dates})
+    dates = {"start_at": "2026-11-10T00:00:00Z", "end_at": "2026-11-12T00:00:00Z"}
+    over = cast.new_board(tenant_a, "over", timeframe={"type": "custom", **dates})
+    start = cast.MONDAY - timedelta(days=6)
+    window = cast.new_window(
+        over,
+        "custom_20261110T000000Z_20261112T000000Z",
+        starts_at=start,
+        ends_at=start + timedelta(days=2),
+    )
+    cast.fill(window, {"ana": 50})
+    cast.close(window)
+
+    soon = door.get("/v1/leaderboards/soon", token=token)
+    result = door.get("/v1/leaderboards/over", token=token)
+    current = door.get("/v1/leaderboards/over?window_key=current", token=token)
+
+    assert (soon.status_code, result.status_code, current.status_code) == (404, 200, 404)
+    assert (result.json()["source"], result.json()["entries"][0]["user_id"]) == ("history", "ana")
