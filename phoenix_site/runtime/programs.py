@@ -108,7 +108,7 @@ def beat(data_dir: Path, environment: Mapping[str, str]) -> Program:
     """Return the clock that wakes the sweeps."""
     options: list[str | Path] = ["--schedule", data_dir / "beat-schedule", "--pidfile", ""]
     command = [*_celery("beat"), *options, "--loglevel", "WARNING"]
-    return Program("beat", command, CELERY_ENVIRONMENT | environment)
+    return Program("beat", command, {**CELERY_ENVIRONMENT, **environment})
 
 
 def _worker(name: str, *, queues: str, count: int, environment: Mapping[str, str]) -> Program:
@@ -118,7 +118,7 @@ def _worker(name: str, *, queues: str, count: int, environment: Mapping[str, str
         # Workers need not know of each other; what they would say costs Valkey time.
         *("--without-gossip", "--without-mingle"),
     ]
-    return Program(name, [*_celery("worker"), *options], CELERY_ENVIRONMENT | environment)
+    return Program(name, [*_celery("worker"), *options], {**CELERY_ENVIRONMENT, **environment})
 
 
 def _celery(command: str) -> list[str]:
