@@ -42,7 +42,7 @@ from tests.leaderboards.boards import make_board, make_window, put_entries
 from tests.leaderboards.query_cast import close, new_tenant_secret, player_token
 
 WIRE = "phoenix_site.common.wires:WireProtocol"
-PATIENCE = 8.0
+PATIENCE = 15.0
 
 
 class Server:
