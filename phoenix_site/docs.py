@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import TemplateHTMLRenderer
@@ -46,6 +47,7 @@ class SchemaView(GatewayView):
     authentication_classes = []
     permission_classes = [AllowAny]
 
+    @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
         headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=60"}
         return HttpResponse(_encoded_document(), content_type="application/json", headers=headers)
