@@ -31,5 +31,5 @@ def test_what_a_client_writes_before_the_proxy_is_not_believed(settings: Setting
         ("192.0.2.4", [], False),
     ],
 )
-def test_networks_hold_their_addresses(address: str, networks: list[str], inside: bool) -> None:  # noqa: FBT001
+def test_networks_hold_their_addresses(address: str, networks: list[str], inside: bool) -> None:
     assert in_networks(address, networks) is inside
