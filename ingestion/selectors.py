@@ -34,13 +34,6 @@ WHERE shard = %s
 ORDER BY event.xid, event.id
 LIMIT %s
 """  # noqa: S608 - only constants are put into the text
-_EVENTS_OF_PLAYER = f"""
-SELECT {_EVENT_COLUMNS} FROM ingestion_event
-WHERE tenant_id = %s AND user_id = %s AND occurred_at >= %s AND occurred_at < %s
-  AND (%s::text[] IS NULL OR type = ANY (%s::text[]))
-ORDER BY received_at, id
-LIMIT %s
-"""  # noqa: S608
 # Bounded, so that a type nobody sends any more does not read the whole log of the tenant.
 _NEWEST_OF_TYPES = f"""
 SELECT {_EVENT_COLUMNS} FROM (
@@ -166,21 +159,6 @@ def events_after(shard: int, position: tuple[int, int], *, limit: int) -> list[S
     """
     xid, id_ = position
     return _read_events(_EVENTS_AFTER, (shard, str(xid), id_, limit))
-
-
-def events_for(
-    tenant_id: str,
-    user_id: str,
-    *,
-    occurred_from: datetime,
-    occurred_to: datetime,
-    types: Iterable[str] | None = None,
-    limit: int = 10_000,
-) -> list[StoredEvent]:
-    """Return a player's events of ``[occurred_from, occurred_to)`` in the order received."""
-    chosen = None if types is None else list(types)
-    bounds = (occurred_from, occurred_to)
-    return _read_events(_EVENTS_OF_PLAYER, (tenant_id, user_id, *bounds, chosen, chosen, limit))
 
 
 def events_by_row_id_across_tenants(ids: Iterable[int]) -> dict[int, StoredEvent]:

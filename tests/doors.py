@@ -9,7 +9,7 @@ import httpx
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from phoenix_site.common import lifecycle
+from phoenix_site.common import lifecycle, tallies
 from phoenix_site.common.handler import AsgiApp
 from phoenix_site.common.postgres import close_pool
 from phoenix_site.common.redis import get_async_redis
@@ -58,6 +58,10 @@ class Door:
     def get(self, path: str, **more: Any) -> httpx.Response:
         """Send a GET request."""
         return self.ask("GET", path, **more)
+
+    def flush_tallies(self) -> None:
+        """Write at once what the application counted and would write within a second."""
+        self._loop.run_until_complete(tallies.aflush())
 
     async def _close(self) -> None:
         await self._client.aclose()

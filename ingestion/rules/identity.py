@@ -44,9 +44,7 @@ def content_hash(
 
     None of the parts can hold a NUL, so no two contents have the same preimage.
     """
-    instant = (
-        occurred_at if occurred_at.tzinfo is UTC else occurred_at.astimezone(UTC)
-    ).isoformat()
+    instant = occurred_at.astimezone(UTC).isoformat()
     parts = "\0".join((type_, user_id or "", instant, metadata, attrs))
     return blake2b(parts.encode(), digest_size=_HASH_BYTES).digest()
 

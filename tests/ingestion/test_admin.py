@@ -279,3 +279,21 @@ def test_times_are_shown_in_utc(boss: Client, tenant_a: Tenant) -> None:
     append("e1", received_at=datetime.now(UTC).replace(hour=0, minute=0, second=7))
 
     assert "00:00:07" in text(boss, EVENTS)
+
+
+def test_a_time_that_is_none_is_as_good_as_no_time(boss: Client, tenant_a: Tenant) -> None:
+    append("e1")
+
+    assert ">e1<" in text(boss, EVENTS, received_at_from_0="2026-13-45", received_at_from_1="x")
+
+
+def test_more_entries_than_one_can_judge_are_not_taken(
+    boss: Client, tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingestion.admin.quarantine.MAX_CHOSEN", 1)
+    entries = [quarantined(append(name)) for name in ("e1", "e2")]
+    chosen = {"action": "discard_selected", "_selected_action": [str(e.pk) for e in entries]}
+
+    page = boss.post(QUARANTINE, chosen, follow=True).content.decode()
+
+    assert "Choose at most 1 at a time." in page

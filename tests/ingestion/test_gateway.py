@@ -1,13 +1,21 @@
 """The ingestion gateway as senders see it, through both entrances (spec 01 section 3)."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.utils import OperationalError
+from pytest_django.fixtures import Settings
 
+from ingestion.exceptions import EventNotStoredError
 from ingestion.models import Event
 from ingestion.rules.sharding import shard_of
+from ingestion.services import group_commit, store
+from ingestion.types import LogRow, StoreOutcome
+from phoenix_site.common import tallies
+from phoenix_site.common.exceptions import UnavailableError
 from tenants.models import Tenant
 from tenants.services import snapshots
 from tests.doors import Door
@@ -297,3 +305,99 @@ def test_a_signature_covers_the_path_as_it_was_sent(door: Door) -> None:
     answer = send(door, body, anonymous=True, headers=headers, path="/v1/events?trace=1")
 
     assert answer.status_code == 202
+
+
+@pytest.fixture
+def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let both entrances find nobody when they store."""
+    nowhere = "host=/nonexistent dbname=x connect_timeout=1"
+    monkeypatch.setattr(group_commit, "database_conninfo", lambda **_names: nowhere)
+
+    def fail(_rows: Any) -> None:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(store, "store_rows", fail)
+
+
+@pytest.mark.usefixtures("no_database")
+def test_without_a_database_nothing_is_promised(door: Door) -> None:
+    single, bulk = send(door, event()), send_bulk(door, [event(), event()])
+
+    for answer in (single, bulk):
+        assert (answer.status_code, answer.json()["code"]) == (503, "SRV_002")
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> list[StoreOutcome]:
+    """Let the database say of each event what the test puts into the list."""
+    outcomes: list[StoreOutcome] = []
+
+    def store_events(rows: list[LogRow]) -> list[StoreOutcome]:
+        return outcomes[: len(rows)]
+
+    async def astore_events(rows: list[LogRow]) -> list[StoreOutcome]:
+        return outcomes[: len(rows)]
+
+    monkeypatch.setattr(store, "store_events", store_events)
+    monkeypatch.setattr(group_commit, "store_events", astore_events)
+    return outcomes
+
+
+def test_an_event_that_the_database_refuses_is_a_fault_of_ours(
+    door: Door, refused: list[StoreOutcome]
+) -> None:
+    refused += [EventNotStoredError("The event could not be stored."), "accepted"]
+
+    single, bulk = send(door, event()), send_bulk(door, [event(), event()])
+
+    assert (single.status_code, single.json()["code"]) == (500, "SRV_001")
+    assert bulk.status_code == 202
+    assert bulk.json()["results"][0]["status"] == "rejected"
+    assert bulk.json()["results"][0]["code"] == "SRV_001"
+    assert bulk.json()["results"][1]["status"] == "accepted"
+
+
+def test_a_list_that_could_not_be_stored_in_time_is_503_as_a_whole(
+    door: Door, refused: list[StoreOutcome]
+) -> None:
+    refused += [UnavailableError("too slow"), UnavailableError("too slow")]
+
+    answer = send_bulk(door, [event(), event()])
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "SRV_002")
+
+
+def test_what_happened_is_counted_for_the_dashboard(door: Door) -> None:
+    sent = event()
+    send_bulk(door, [sent, event(), sent, sent | {"attrs": {}}, {}])
+
+    counted: dict[str, int] = {}
+    for (tenant_id, name), count in _tallies(door).items():
+        assert tenant_id == cast.TENANT
+        counted[name] = count
+
+    assert counted == {
+        "events.accepted": 2,
+        "events.duplicate": 1,
+        "error.EVENT_CONFLICT": 1,
+        "error.VAL_001": 1,
+    }
+
+
+def _tallies(door: Door) -> dict[tuple[str, str], int]:
+    door.flush_tallies()
+    found: dict[tuple[str, str], int] = {}
+    for step in tallies.recent(60, now=time.time() + tallies.STEP_SECONDS):
+        for key, count in step.counts.items():
+            found[key] = found.get(key, 0) + count
+    return found
+
+
+def test_a_body_that_django_itself_finds_too_large_is_413(door: Door, settings: Settings) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1024
+
+    answer = send(door, event(attrs={"text": "x" * 2000}))
+
+    # The fast entrance has the one limit of its own.
+    assert (answer.status_code, answer.json().get("code")) in {(202, None), (413, "TOO_LARGE")}
