@@ -106,6 +106,67 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Tabs:
+    """The same list by one of its values; the first tab shows all of it."""
+
+    model: str
+    url_name: str
+    parameter: str
+    values: tuple[tuple[str, str], ...]
+
+
+TABS: Final = (
+    Tabs(
+        "leaderboards.leaderboard",
+        "admin:leaderboards_leaderboard_changelist",
+        "status__exact",
+        (("Active", "active"), ("Inactive", "inactive"), ("Archived", "archived")),
+    ),
+    Tabs(
+        "leaderboards.window",
+        "admin:leaderboards_window_changelist",
+        "state__exact",
+        (("Open", "open"), ("Closing", "closing"), ("Closed", "closed"), ("Void", "void")),
+    ),
+    Tabs(
+        "ingestion.quarantineentry",
+        "admin:ingestion_quarantineentry_changelist",
+        "state__exact",
+        (("Open", "open"), ("Replayed", "replayed"), ("Discarded", "discarded")),
+    ),
+)
+
+
+def tabs(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the tabs above lists, keeping what else is asked of them (named in ``UNFOLD``)."""
+    return [{"models": [each.model], "items": _tab_items(each, request)} for each in TABS]
+
+
+def _tab_items(each: Tabs, request: HttpRequest) -> list[dict[str, Any]]:
+    here = reverse(each.url_name)
+    chosen = request.GET.get(each.parameter, "") if request.path == here else ""
+    return [
+        {
+            "title": title,
+            "link": _tab_link(each, request, value, here),
+            "active": lambda _request, value=value: request.path == here and value == chosen,
+        }
+        for title, value in (("All", ""), *each.values)
+    ]
+
+
+def _tab_link(each: Tabs, request: HttpRequest, value: str, here: str) -> str:
+    asked = request.GET.copy()
+    for name in (each.parameter, "p", "e"):
+        asked.pop(name, None)
+    if value:
+        asked[each.parameter] = value
+    # What is asked of another page is none of this list's business.
+    query = asked.urlencode() if request.path == here else ""
+    return f"{here}?{query or (f'{each.parameter}={value}' if value else '')}".rstrip("?")
+
+
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups with what the person may see (named in the setting ``UNFOLD``)."""
     groups = []

@@ -371,6 +371,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": "phoenix_site.navigation.environment",
     "DASHBOARD_CALLBACK": "phoenix_site.admin.dashboard_context",
     "SIDEBAR": {"show_search": False, "navigation": "phoenix_site.navigation.sidebar"},
+    "TABS": "phoenix_site.navigation.tabs",
     "BORDER_RADIUS": "6px",
     "COLORS": {
         "base": {
