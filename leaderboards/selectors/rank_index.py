@@ -67,15 +67,10 @@ class Versions:
 class Reply:
     """What a script answered: when, how many players are ranked, and its own values."""
 
-    epoch: str
+    moment: Moment
     versions: Versions
     total_players: int
     values: list[Any]
-
-    @property
-    def moment(self) -> Moment:
-        """Return the state of the index that the values belong to."""
-        return Moment(self.epoch, self.versions.sequence)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -146,6 +141,13 @@ def parse_reply(packed: bytes | None) -> Reply | None:
         return None
     # Packed into one value by the script: reading a thousand single ones takes ten times as long.
     meta, total_players, *values = msgpack.unpackb(packed, raw=True)
+    moment, versions = _read_meta(tuple(meta))
+    return Reply(moment, versions, total_players, values)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_meta(meta: tuple[bytes, ...]) -> tuple[Moment, Versions]:
+    """Return what the index says of itself; it says the same until a batch changes it."""
     fields = dict(zip(meta[::2], meta[1::2], strict=True))
     by_shard = {
         int(name.removeprefix(_SHARD_FIELD)): int(version)
@@ -153,4 +155,4 @@ def parse_reply(packed: bytes | None) -> Reply | None:
         if name.startswith(_SHARD_FIELD)
     }
     versions = Versions(int(fields[b"generation"]), by_shard)
-    return Reply(fields[b"epoch"].decode(), versions, total_players, values)
+    return Moment(fields[b"epoch"].decode(), versions.sequence), versions
