@@ -17,6 +17,8 @@ from phoenix_site.common.redis import RedisError
 log = get_logger(__name__)
 
 DIRTY: Final = "standings.dirty"
+# The layer itself waits for ever for a Redis that takes a message and does not answer.
+_SEND_SECONDS: Final = 1.0
 
 
 class DirtyMessage(TypedDict):
@@ -48,11 +50,12 @@ def mark_dirty(window_ids: Iterable[UUID]) -> None:
 async def _send(window_ids: list[UUID]) -> None:
     layer = get_channel_layer()
     assert layer is not None, "CHANNEL_LAYERS has a default"  # noqa: S101 - settings say so
-    await asyncio.gather(
-        *(
-            layer.group_send(
-                standings_group(window_id), DirtyMessage(type=DIRTY, window=window_id.hex)
+    async with asyncio.timeout(_SEND_SECONDS):
+        await asyncio.gather(
+            *(
+                layer.group_send(
+                    standings_group(window_id), DirtyMessage(type=DIRTY, window=window_id.hex)
+                )
+                for window_id in window_ids
             )
-            for window_id in window_ids
         )
-    )

@@ -48,6 +48,8 @@ _DRAFT_SECONDS: Final = 120
 _HEALING_ROUNDS: Final = 5
 # A batch that committed just now brings its changes itself.
 _IN_FLIGHT_SECONDS: Final = 0.2
+# After a failure batches leave the index alone for so long: one that hangs must not slow scoring.
+_REST_SECONDS: Final = 5.0
 
 _APPLY: Final = ("whole", "apply")
 _INSTALL: Final = ("whole", "install")
@@ -65,11 +67,28 @@ class _Step:
     entries: Sequence[IndexEntry]
 
 
-def apply_changes(changes: Iterable[ShardChanges]) -> None:
-    """Bring what a batch wrote into the index; call it after the commit.
+class _Rest:
+    """Until when this process's batches leave the index alone, on the monotonic clock."""
 
-    Repeats: harmless. Whatever does not work is left to the next batch or the sweep.
+    ends_at = 0.0
+
+
+_rest: Final = _Rest()
+
+
+def forget_failure() -> None:
+    """Let batches use the index again at once."""
+    _rest.ends_at = 0.0
+
+
+def apply_changes(changes: Iterable[ShardChanges]) -> bool:
+    """Bring what a batch wrote into the index; call it after the commit. False without Redis.
+
+    Repeats: harmless. Whatever does not work is left to a later batch or the sweep, which then
+    tells those who show the window.
     """
+    if time.monotonic() < _rest.ends_at:
+        return False
     steps = [step for change in changes for step in _steps_of(change)]
     try:
         answers = _run(steps)
@@ -81,7 +100,10 @@ def apply_changes(changes: Iterable[ShardChanges]) -> None:
         for window_id in sorted(behind - missing):
             heal_index(window_id)
     except (RedisError, OSError) as exc:
+        _rest.ends_at = time.monotonic() + _REST_SECONDS
         log.warning("index.not_updated", steps=len(steps), error=type(exc).__name__)
+        return False
+    return True
 
 
 def _steps_of(changes: ShardChanges) -> Iterator[_Step]:

@@ -181,8 +181,8 @@ def _indexed(scored: WindowPlan) -> IndexedWindow:
 
 
 def _announce(changes: Sequence[ShardChanges]) -> None:
-    index.apply_changes(changes)
-    broadcasts.mark_dirty(change.window.id for change in changes)
+    if index.apply_changes(changes):
+        broadcasts.mark_dirty(change.window.id for change in changes)
 
 
 # --- What the database refuses -------------------------------------------------------------------

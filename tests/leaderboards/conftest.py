@@ -6,6 +6,7 @@ from pytest_django.fixtures import Settings
 
 from leaderboards.models import Leaderboard, Window
 from leaderboards.selectors import shown, standings_source
+from leaderboards.services import index
 from phoenix_site import asgi
 from tenants.models import Tenant
 from tests.doors import Door
@@ -17,6 +18,7 @@ def _fresh_boards() -> None:
     """Start every test without what the process remembers of boards and windows."""
     shown.forget_shown()
     standings_source.forget_versions()
+    index.forget_failure()
 
 
 @pytest.fixture

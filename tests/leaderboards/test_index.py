@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from leaderboards.constants import INDEX_STEP
 from leaderboards.models import Window
@@ -229,6 +230,30 @@ def test_without_redis_everything_goes_on(window: Window, monkeypatch: pytest.Mo
 
     assert index.sweep_indexes() == 0
     assert listed(window) == [("ana", 1)]
+
+
+def test_after_a_failure_batches_leave_the_index_to_the_sweep_for_a_while(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = [put_entries(window, [entry("ana", score)]) for score in (1, 2, 3)]
+    tried: list[Any] = []
+
+    def hang(*args: Any) -> None:
+        tried.append(args)
+        raise RedisTimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index, "_send", hang)
+        index.apply_changes(changes[:1])
+        index.apply_changes(changes[1:2])
+    assert len(tried) == 1
+    index.apply_changes(changes[2:])
+    assert not is_indexed(window)
+
+    index.sweep_indexes()
+
+    assert listed(window) == [("ana", 3)]
+    assert is_indexed(window)
 
 
 def test_a_hundred_thousand_entries_need_little_memory(window: Window) -> None:
