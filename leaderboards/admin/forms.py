@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from leaderboards.exceptions import ConfigError
 from leaderboards.models import Leaderboard
-from leaderboards.rules.boards import find_value_faults
+from leaderboards.rules.boards import find_id_faults, find_value_faults
 from leaderboards.rules.configuration import parse_config
 from phoenix_site.common.admin import (
     UnfoldAdminSelectWidget,
@@ -313,6 +313,13 @@ class BoardForm(forms.ModelForm[Leaderboard]):
             known = initial_of(config) | {"expected_version": instance.version}
             kwargs["initial"] = known | (kwargs.get("initial") or {})
         super().__init__(*args, **kwargs)
+
+    def clean_leaderboard_id(self) -> str:
+        value: str = self.cleaned_data["leaderboard_id"]
+        faults = find_id_faults({"leaderboard_id": value})
+        if faults:
+            raise ValidationError([said_of(Detail(each.path, each.message)) for each in faults])
+        return value
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

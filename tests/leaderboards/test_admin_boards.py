@@ -140,7 +140,8 @@ def test_each_fault_stands_at_the_field_it_is_about(client: Client, tenant_a: Te
         ({"use_json": "on"}, "config_json"),
         ({"use_json": "on", "config_json": '{"timeframe": {"type": "cron"}}'}, "config_json"),
         ({"use_json": "on", "config_json": "[1]"}, "config_json"),
-        ({"leaderboard_id": "not a slug"}, "__all__"),
+        ({"leaderboard_id": "not a slug"}, "leaderboard_id"),
+        ({"leaderboard_id": "backtests"}, "leaderboard_id"),
         ({"name": ""}, "name"),
     ],
 )
