@@ -190,16 +190,9 @@ class _Writer:
                     return verdicts
 
     async def _connected(self) -> "psycopg.AsyncConnection[Any]":
-        if self._connection is not None and _is_silent(self._connection):
-            return self._connection
-        await self._disconnect()
-        # Autocommit: the insert is its own transaction, so a batch costs one round trip.
-        self._connection = await psycopg.AsyncConnection.connect(
-            database_conninfo(application_name="phoenix-writer"), autocommit=True
-        )
-        arrays.register(self._connection)
-        timeouts = (c.WRITER_LOCK_TIMEOUT_MILLISECONDS, c.WRITER_STATEMENT_TIMEOUT_MILLISECONDS)
-        await self._connection.execute(_SESSION, [str(timeout) for timeout in timeouts])
+        if self._connection is None or not _is_silent(self._connection):
+            await self._disconnect()
+            self._connection = await _connect()
         return self._connection
 
     async def _disconnect(self) -> None:
@@ -207,6 +200,21 @@ class _Writer:
         if connection is not None:
             with suppress(psycopg.Error):
                 await connection.close()
+
+
+async def _connect() -> "psycopg.AsyncConnection[Any]":
+    # Autocommit: the insert is its own transaction, so a batch costs one round trip.
+    connection = await psycopg.AsyncConnection.connect(
+        database_conninfo(application_name="phoenix-writer"), autocommit=True
+    )
+    timeouts = (c.WRITER_LOCK_TIMEOUT_MILLISECONDS, c.WRITER_STATEMENT_TIMEOUT_MILLISECONDS)
+    try:
+        await connection.execute(_SESSION, [str(timeout) for timeout in timeouts])
+    except psycopg.Error:
+        await connection.close()
+        raise
+    arrays.register(connection)
+    return connection
 
 
 def _is_silent(connection: "psycopg.AsyncConnection[Any]") -> bool:
