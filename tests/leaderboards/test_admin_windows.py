@@ -413,3 +413,40 @@ def test_ways_between_pages(client: Client, own_window: Window) -> None:
 
     for page, goal in goals.items():
         assert client.get(page_of(own_window, page)).headers["Location"] == goal
+
+
+@pytest.mark.parametrize("page", ["snapshot", "lateevent"])
+def test_lists_of_rows_ask_as_much_for_many_as_for_one(
+    client: Client, tenant_a: Tenant, page: str
+) -> None:
+    def add(number: int) -> None:
+        window = query_cast.new_window(query_cast.new_board(tenant_a, f"board-{number}"))
+        Snapshot.objects.create(
+            board=window.board,
+            window=window,
+            taken_at=NOW,
+            entry_count=0,
+            total_players=0,
+            hash="ab" * 32,
+        )
+        LateEvent.objects.create(
+            window=window,
+            tenant=tenant_a,
+            event_id="e-1",
+            user_id="ana",
+            occurred_at=NOW,
+            received_at=NOW,
+        )
+
+    add(0)
+    client.get(f"/admin/leaderboards/{page}/")
+    with CaptureQueriesContext(connection) as one:
+        client.get(f"/admin/leaderboards/{page}/")
+    for number in range(1, 30):
+        add(number)
+
+    with CaptureQueriesContext(connection) as many:
+        answer = client.get(f"/admin/leaderboards/{page}/")
+
+    assert len(answer.context["cl"].result_list) == 30
+    assert len(many) == len(one)
