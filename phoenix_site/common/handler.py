@@ -63,7 +63,7 @@ class SlimHandler:
         try:
             body = await _read_body(scope, receive)
             request = ASGIRequest(scope, BytesIO(body))
-            request._body = body  # type: ignore[attr-defined]  # noqa: SLF001 - Django's own cache
+            request._body = body  # noqa: SLF001 - Django's own cache
             response: HttpResponse = await match.func(request, *match.args, **match.kwargs)
         except DomainError as exc:
             response = error_response(exc, request_id)
