@@ -107,6 +107,14 @@ WITH page AS (
 SELECT {_PAGE_COLUMNS} FROM header h LEFT JOIN p ON true ORDER BY p.place
 """  # noqa: S608
 
+_RANK_OF_OWN: Final = _RANK.format(
+    place="c.better + c.earlier + 1", shared="c.better + 1", dense="c.better_scores + 1"
+)
+_RANK_OF_NEXT: Final = _RANK.format(
+    place="c.better + c.earlier",
+    shared=f"(SELECT count(*) + 1 FROM {_RANKED} r WHERE r.key < next_better.key)",  # noqa: S608
+    dense="c.better_scores",
+)
 # The entry of a player who is not ranked is shown without place and rank.
 _OWN: Final = """
 own AS (
@@ -134,9 +142,44 @@ _STANDING_COLUMNS: Final = """
 _STANDING_FROM: Final = """
     header h LEFT JOIN own ON true LEFT JOIN next_better ON true LEFT JOIN next_worse ON true
 """
-_STANDING: Final = f"""
-WITH {{header}}, {{placed}}, {_OWN}, {_AROUND_OWN}
+_STANDING_FROZEN: Final = f"""
+WITH {_HEADER_FROZEN}, {_PLACED_FROZEN}, {_OWN}, {_AROUND_OWN}
 SELECT {_STANDING_COLUMNS} FROM {_STANDING_FROM}
+"""  # noqa: S608
+# The question asked most often: counted in two passes, where placing everybody is a long sort.
+_STANDING: Final = f"""
+WITH own AS (
+    SELECT user_id, score, score * %(sign)s AS key, reached_at,
+        score * %(sign)s BETWEEN %(low)s AND %(high)s AS is_ranked
+    FROM leaderboards_entry WHERE window_id = %(window)s AND user_id = %(player)s
+), counts AS (
+    SELECT count(*) AS total_players,
+        count(*) FILTER (WHERE r.key < own.key) AS better,
+        count(*) FILTER (
+            WHERE r.key = own.key AND (r.reached_at, r.user_id) < (own.reached_at, own.user_id)
+        ) AS earlier,
+        count(*) FILTER (WHERE r.key > own.key) AS worse,
+        count(DISTINCT r.key) FILTER (WHERE %(policy)s = 'dense' AND r.key < own.key)
+            AS better_scores
+    FROM {_RANKED} r LEFT JOIN own ON own.is_ranked
+), next_better AS (
+    SELECT r.user_id, r.key, r.reached_at FROM {_RANKED} r JOIN own ON own.is_ranked
+    WHERE r.key < own.key OR (
+        %(policy)s = 'first_to_reach' AND r.key = own.key
+        AND (r.reached_at, r.user_id) < (own.reached_at, own.user_id)
+    )
+    ORDER BY r.key DESC, r.reached_at DESC, r.user_id DESC LIMIT 1
+)
+SELECT {_STATE}, c.total_players, least(c.total_players, %(size)s),
+    own.user_id, own.score, own.reached_at,
+    CASE WHEN own.is_ranked THEN {_RANK_OF_OWN} END,
+    CASE %(policy)s WHEN 'first_to_reach' THEN c.total_players - c.better - c.earlier - 1
+        ELSE c.worse END,
+    CASE WHEN next_better.user_id IS NOT NULL THEN {_RANK_OF_NEXT} END,
+    next_better.user_id, next_better.key * %(sign)s, next_better.reached_at
+FROM leaderboards_window w CROSS JOIN counts c
+    LEFT JOIN own ON true LEFT JOIN next_better ON true
+WHERE w.id = %(window)s
 """  # noqa: S608
 _NEIGHBORHOOD: Final = f"""
 WITH {{header}}, {{placed}}, {_OWN}, {_AROUND_OWN}, slice AS (
@@ -176,7 +219,7 @@ SELECT h.epoch, h.sequence, h.total_players, h.total, c.* FROM header h, (
 LIVE: Final = {
     "totals": _TOTALS.format(header=_HEADER),
     "top": _TOP,
-    "standing": _STANDING.format(header=_HEADER, placed=_PLACED),
+    "standing": _STANDING,
     "neighborhood": _NEIGHBORHOOD.format(header=_HEADER, placed=_PLACED),
     "players": _PLAYERS.format(header=_HEADER, placed=_PLACED),
     "rank_for_score": _RANK_FOR_SCORE.format(header=_HEADER, ranked=_RANKED),
@@ -184,7 +227,7 @@ LIVE: Final = {
 FROZEN: Final = {
     "totals": _TOTALS.format(header=_HEADER_FROZEN),
     "top": _TOP_FROZEN,
-    "standing": _STANDING.format(header=_HEADER_FROZEN, placed=_PLACED_FROZEN),
+    "standing": _STANDING_FROZEN,
     "neighborhood": _NEIGHBORHOOD.format(header=_HEADER_FROZEN, placed=_PLACED_FROZEN),
     "players": _PLAYERS.format(header=_HEADER_FROZEN, placed=_PLACED_FROZEN),
     "rank_for_score": _RANK_FOR_SCORE.format(header=_HEADER_FROZEN, ranked=_RANKED_FROZEN),
