@@ -36,6 +36,8 @@ PURGE_BATCHES_PER_RUN = 50
 # Clocks differ a little: an event is gone only when every process already refuses it as too old.
 PURGE_MARGIN_SECONDS = 3600
 READY_PROBE_SECONDS = 2.0
+# Six signs of life that did not come: the workers are gone, or far behind.
+WORKERS_SILENT_SECONDS = 30.0
 # A transaction shows up among the running ones a moment after its clock was read.
 FREEZE_MARGIN_MILLISECONDS = 250
 

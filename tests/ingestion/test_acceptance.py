@@ -60,6 +60,7 @@ def test_03_health_with_a_signature(door: Door) -> None:
 
 
 def test_04_readiness(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    readiness.beat_heartbeat(now=timezone.now())
     ready = door.get("/ready")
 
     def no_queue() -> None:

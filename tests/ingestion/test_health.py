@@ -1,10 +1,13 @@
 """Health and readiness for every set of gateways (spec 01 section 2)."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -19,9 +22,12 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _fresh(sandbox: Tenant) -> None:
+def _fresh(sandbox: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshots.forget_now()
     limits.forget_leases()
+    # What hung in an earlier test may hang still.
+    monkeypatch.setattr(readiness, "_probes", ThreadPoolExecutor(2))
+    monkeypatch.setattr(readiness, "_running", {})
 
 
 def health(**headers: str) -> tuple[int, dict[str, Any]]:
@@ -156,3 +162,56 @@ def test_a_probe_that_hangs_ends_after_its_time(monkeypatch: pytest.MonkeyPatch)
 
     assert time.monotonic() - began < 0.45
     assert answer.json()["status"] == "degraded"
+
+
+def test_however_many_ask_a_probe_that_hangs_holds_nobody_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readiness, "READY_PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(readiness, "_probe_database", lambda: time.sleep(2))
+    monkeypatch.setattr(readiness, "_probe_queue", lambda: None)
+
+    def ask() -> tuple[float, str]:
+        began = time.monotonic()
+        state = readiness.check_readiness(now=timezone.now())
+        assert state.status == "not_ready"
+        return time.monotonic() - began, state.message_queue
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: ask(), range(60)))
+
+    assert {queue for _, queue in answers} == {"connected"}
+    # Asked one after the other, they would wait for the hanging one again and again.
+    assert max(seconds for seconds, _ in answers) < 1.5
+
+
+@pytest.mark.parametrize("silent", [None, timedelta(seconds=31)])
+def test_without_workers_it_is_degraded(
+    monkeypatch: pytest.MonkeyPatch, silent: timedelta | None
+) -> None:
+    if silent is not None:
+        readiness.beat_heartbeat(now=timezone.now() - silent)
+    # Beside a process that has just started, workers start, too.
+    monkeypatch.setattr(readiness, "_started_at", time.monotonic())
+    assert Client().get("/ready").json()["status"] == "ready"
+
+    monkeypatch.setattr(readiness, "_started_at", time.monotonic() - 31)
+    body = Client().get("/ready").json()
+    assert (body["status"], body["message_queue"]) == ("degraded", "connected")
+
+    readiness.beat_heartbeat(now=timezone.now())
+    assert Client().get("/ready").json()["status"] == "ready"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_time_limit_of_a_probe_does_not_stay_with_the_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As with a pool, closing the connection gives the session to somebody else.
+    monkeypatch.setattr(DatabaseWrapper, "close", lambda self: None)
+
+    readiness._probe_database()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("0",)

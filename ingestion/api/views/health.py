@@ -66,7 +66,7 @@ class ReadyView(ProbeView):
 
     @extend_schema(responses=ReadyOutput, tags=["health"])
     def get(self, request: Request) -> Response:
-        state = readiness.check_readiness()
+        state = readiness.check_readiness(now=timezone.now())
         body = {
             "status": state.status,
             "database": state.database,
