@@ -52,7 +52,7 @@ def next_windows(document: Mapping[str, Any], now: datetime) -> list[list[str]]:
     return [
         [
             span.key,
-            f"{span.starts_at.astimezone(zone):%a %d %b %Y, %H:%M}",
+            f"{span.starts_at.astimezone(zone):%a %d %b, %H:%M}",
             f"{span.starts_at.astimezone(UTC):%d %b, %H:%M}",
             "for ever" if span.ends_at is None else length_of(span.ends_at - span.starts_at),
         ]

@@ -5,7 +5,7 @@
   const rowFields = [
     { name: "event_type", placeholder: "match.completed", label: "Event type", list: "phoenix-event-types" },
     { name: "points_expression", placeholder: "attrs.score", label: "Points", list: "phoenix-paths" },
-    { name: "conditions", placeholder: '{"attrs.victory": {"eq": true}}', label: "Only if" },
+    { name: "conditions", placeholder: 'Only if: {"attrs.victory": {"eq": true}}', label: "Only if" },
   ];
 
   function isJson(text) {

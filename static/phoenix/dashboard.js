@@ -50,10 +50,10 @@
     }));
   }
 
-  /* Returns a round number that is at least `value`: 1, 2 or 5 times a power of ten. */
+  /* Returns a round number that is at least `value`, whose half is easily read too. */
   function roundUp(value) {
     const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-9)));
-    return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
+    return [1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value);
   }
 
   function clock(seconds, withSeconds) {

@@ -119,7 +119,7 @@ def test_windows_are_shown_by_both_clocks() -> None:
 
     shown = meaning.next_windows({"timeframe": timeframe}, datetime(2026, 11, 1, 9, tzinfo=UTC))
 
-    assert shown[0] == ["2026-11-01", "Sun 01 Nov 2026, 01:30", "01 Nov, 05:30", "1 d 1 h"]
+    assert shown[0] == ["2026-11-01", "Sun 01 Nov, 01:30", "01 Nov, 05:30", "1 d 1 h"]
     assert [row[3] for row in shown[1:]] == ["1 d"] * 4
 
 
@@ -128,7 +128,7 @@ def test_the_window_that_lasts_ninety_minutes() -> None:
 
     shown = meaning.next_windows({"timeframe": timeframe}, datetime(2026, 4, 4, 14, tzinfo=UTC))
 
-    assert shown[0] == ["2026-04-05T01", "Sun 05 Apr 2026, 01:00", "04 Apr, 14:00", "90 min"]
+    assert shown[0] == ["2026-04-05T01", "Sun 05 Apr, 01:00", "04 Apr, 14:00", "90 min"]
 
 
 def test_all_time_is_one_window() -> None:
