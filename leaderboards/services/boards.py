@@ -143,7 +143,8 @@ def change_board(
     at = _Instant(now, started=time.monotonic())
     found = selectors.get_board(tenant_id, leaderboard_id)
     try:
-        is_held = _may_rebuild(found, change, now)
+        # A batch must not see an event from after a change of status without seeing the change.
+        is_held = change.status is not None or _may_rebuild(found, change, now)
         return _change_board(found.pk, change, is_held=is_held, actor=actor, at=at)
     except _ScoringNotHeldError:
         return _change_board(found.pk, change, is_held=True, actor=actor, at=at)

@@ -8,16 +8,15 @@ from threading import Event as Signal
 from typing import Any
 
 import pytest
-from django.db import transaction
 from django.utils import timezone
 
 from ingestion.constants import N_SHARDS
 from ingestion.models import Cursor
 from ingestion.rules.sharding import shard_of
 from ingestion.services import cursors
-from leaderboards.models import Entry, LateEvent, StatusChange, Window
+from leaderboards.models import Entry, LateEvent, Window
 from leaderboards.services import boards as board_services
-from leaderboards.services import closing, proofs, rebuilds, scoring, window_changes
+from leaderboards.services import closing, proofs, rebuilds, scoring
 from phoenix_site.common.redis import get_redis
 from tenants.models import Tenant
 from tenants.services import audit
@@ -223,11 +222,14 @@ def test_a_change_of_status_waits_for_batches_and_holds_for_all_that_follow(
     assert verified(window)
 
 
-@transaction.atomic
 def deactivate(window: Window) -> None:
-    rebuilds.hold_scoring()
-    window_changes.note_status_change(window.board)
-    StatusChange.objects.create(board=window.board, status="inactive", at=timezone.now())
+    board_services.patch_board(
+        window.tenant_id,
+        window.board.leaderboard_id,
+        {"status": "inactive"},
+        actor=audit.SYSTEM,
+        now=timezone.now(),
+    )
 
 
 def test_a_rebuild_and_batches_that_meet_end_in_what_the_log_says(window: Window) -> None:
