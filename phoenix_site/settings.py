@@ -204,7 +204,13 @@ def _database(url: str) -> dict[str, Any]:
 DATABASE_URL = env_str("DATABASE_URL", "postgresql:///phoenix")
 DATABASES = {"default": _database(DATABASE_URL)}
 if env_bool("PHOENIX_DB_POOL", default=False):
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 10, "timeout": 5}
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": 10,
+        "timeout": 5,
+        # A pool left to itself tries ever more rarely, and sleeps on when the database is back.
+        "reconnect_timeout": 1,
+    }
 elif "celery" in Path(sys.argv[0]).parts[-2:]:  # Its script, or "python -m celery".
     DATABASES["default"]["CONN_MAX_AGE"] = None
 

@@ -18,6 +18,9 @@ from phoenix_site.common.exceptions import UnavailableError
 
 _POOL_SIZE = 8
 _WAIT_SECONDS = 3.0
+# After it the next caller makes the pool try anew. Left to itself it doubles its pauses up to
+# minutes, and would sleep on when the database is back.
+_RECONNECT_SECONDS = 1.0
 _pools: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncConnectionPool[Any]]" = (
     weakref.WeakKeyDictionary()
 )
@@ -42,6 +45,7 @@ async def get_pool() -> "AsyncConnectionPool[Any]":
             min_size=1,
             max_size=_POOL_SIZE,
             timeout=_WAIT_SECONDS,
+            reconnect_timeout=_RECONNECT_SECONDS,
             check=AsyncConnectionPool.check_connection,
             open=False,
         )
