@@ -39,6 +39,7 @@ from leaderboards.selectors.boards import VersionId
 from leaderboards.services import locks, rebuilds, window_changes, windows
 from leaderboards.services.window_changes import HeldWindows, Transition
 from leaderboards.types import BoardConfig, BoardStatus
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.faults import Fault
 from phoenix_site.common.logging import get_logger
@@ -167,7 +168,7 @@ def _change_board(
             )
         announce((board.pk, board.version + 1))
         # Readers of this process see the change with its answer, others a moment later.
-        transaction.on_commit(shown.forget_shown, robust=True)
+        after_commit(shown.forget_shown)
         stale = _change_fields(board, change, actor=actor, now=at.now)
         if stale and not is_held:
             raise _ScoringNotHeldError

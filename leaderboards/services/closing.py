@@ -8,7 +8,6 @@ transaction does everything; whoever repeats it finds the window closed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -27,6 +26,7 @@ from leaderboards.selectors import boards as board_selectors
 from leaderboards.selectors import windows as selectors
 from leaderboards.services import index, locks
 from leaderboards.types import BoardView, Method, Standing, StandingsHeader, TiePolicy
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.logging import get_logger
 
 log = get_logger(__name__)
@@ -141,7 +141,7 @@ def _close(window: Window, now: datetime) -> None:
     window.save()
     _keep_snapshot(window)
     _announce(closed)
-    transaction.on_commit(partial(_tell, window.pk), robust=True)
+    after_commit(_tell, window.pk)
     log.info(
         "window.closed", window=window.pk.hex, board=board.pk.hex, key=window.key, hash=window.hash
     )

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +26,7 @@ from leaderboards.services import entries, index, locks
 from leaderboards.services.entries import WindowStates
 from leaderboards.services.planning import FAILED, OUT_OF_RANGE, Refused
 from leaderboards.types import EntryState, IndexedWindow
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.exceptions import InvalidInputError, NotFoundError
 from phoenix_site.common.logging import get_logger
 from tenants.models import Tenant
@@ -84,7 +84,7 @@ def rebuild_window(window: Window) -> Rebuild:
     _replace_notes(held, left_out)
     Window.objects.filter(pk=held.pk).update(generation=F("generation") + 1, plan=F("plan") + 1)
     window.refresh_from_db(fields=["generation", "plan"])
-    transaction.on_commit(partial(_renew_index, held.pk), robust=True)
+    after_commit(_renew_index, held.pk)
     log.info("window.rebuilt", window=held.pk.hex, entries=len(replay.states))
     return _report(held, replay, before)
 

@@ -19,10 +19,18 @@ from leaderboards.models import (
     WindowShard,
 )
 from leaderboards.services import index, rebuilds
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.exceptions import NotAllowedError
 
 _NAME_THE_PURPOSE = "SELECT set_config('phoenix.purge', 'leaderboards', true)"
-_OF_WINDOWS: tuple[type[Model], ...] = (RefusedEvent, LateEvent, Snapshot, FrozenStanding, Entry, WindowShard)
+_OF_WINDOWS: tuple[type[Model], ...] = (
+    RefusedEvent,
+    LateEvent,
+    Snapshot,
+    FrozenStanding,
+    Entry,
+    WindowShard,
+)
 _OF_BOARDS: tuple[type[Model], ...] = (StatusChange, BoardVersion)
 
 
@@ -45,7 +53,7 @@ def empty_tenant(tenant_id: str) -> None:
     for owned in _OF_BOARDS:
         owned._default_manager.filter(board__in=boards).delete()
     Leaderboard.objects.filter(pk__in=boards).delete()
-    transaction.on_commit(lambda: _drop_indexes(windows), robust=True)
+    after_commit(_drop_indexes, windows)
 
 
 def _drop_indexes(windows: list[UUID]) -> None:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -38,6 +37,7 @@ from leaderboards.services.planning import (
     plan_batch,
 )
 from leaderboards.types import Aggregation, IndexedWindow, ShardChanges
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.logging import get_logger
 
 log = get_logger(__name__)
@@ -127,7 +127,7 @@ def _commit(batch: Batch, plan: Plan, changes: list[ShardChanges]) -> None:
     entries.write_late(plan.late)
     entries.write_refused(plan.refused)
     cursors.advance_cursor(batch, quarantine=plan.refusals)
-    transaction.on_commit(partial(_announce, changes), robust=True)
+    after_commit(_announce, changes)
 
 
 def _write(plan: Plan, shard: int, *, merges: bool) -> list[ShardChanges]:
@@ -236,4 +236,4 @@ def replay_event(event: StoredEvent, *, now: datetime) -> None:
     if not changes and any(window.pk in missed for window, _ in plan.late):
         raise WindowNotScoredError("The windows that this event belongs to are closed.")
     open_refusals.filter(window_id__in=plan.windows).update(counted_at=now)
-    transaction.on_commit(partial(_announce, changes), robust=True)
+    after_commit(_announce, changes)

@@ -8,11 +8,9 @@ that was planned with another number is planned anew.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F
 
 from leaderboards import broadcasts
@@ -23,6 +21,7 @@ from leaderboards.rules.windows import free_key, next_window, window_at
 from leaderboards.selectors import windows as selectors
 from leaderboards.services import index, locks, windows
 from leaderboards.types import BoardConfig, Timeframe, WindowSpan
+from phoenix_site.common.commits import after_commit
 
 END_PATH: Final = "timeframe.end_at"
 _SCORED = (Window.State.OPEN, Window.State.CLOSING)
@@ -171,7 +170,7 @@ def void_windows(board: Leaderboard, *, now: datetime) -> None:
     if held.current is not None:
         held.current.state = Window.State.VOID
         _save(held.current)
-        transaction.on_commit(partial(index.drop_index, held.current.pk), robust=True)
+        after_commit(index.drop_index, held.current.pk)
     Leaderboard.objects.filter(pk=board.pk).update(next_window_at=None)
     board.next_window_at = None
 
@@ -233,10 +232,10 @@ def _save(window: Window) -> None:
 
 def _delete(chosen: Iterable[Window]) -> None:
     for window in chosen:
-        transaction.on_commit(partial(index.drop_index, window.pk), robust=True)
+        after_commit(index.drop_index, window.pk)
         _tell([window.pk])
         window.delete()
 
 
 def _tell(window_ids: Iterable[UUID]) -> None:
-    transaction.on_commit(partial(broadcasts.mark_dirty, list(window_ids)), robust=True)
+    after_commit(broadcasts.mark_dirty, list(window_ids))

@@ -6,7 +6,6 @@ stays where it was put; what a changed config does to windows is in ``window_cha
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from leaderboards.selectors import boards as board_selectors
 from leaderboards.selectors import windows as selectors
 from leaderboards.services import locks
 from leaderboards.types import BoardConfig, Timeframe, WindowSpan
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.logging import get_logger
 
 log = get_logger(__name__)
@@ -227,5 +227,5 @@ def mark_ended_windows(*, now: datetime) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(_MARK_ENDED, [now])
         ended = [row[0] for row in cursor.fetchall()]
-    transaction.on_commit(partial(broadcasts.mark_dirty, ended), robust=True)
+    after_commit(broadcasts.mark_dirty, ended)
     return ended

@@ -30,7 +30,7 @@ def decode(body: bytes | str) -> Any:
     """Return the value of a JSON text. Raises: ``InvalidJsonError``."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+    except (msgspec.DecodeError, ArithmeticError, RecursionError, ValueError) as exc:
         raise InvalidJsonError(f"The body is not JSON: {exc}") from exc
 
 

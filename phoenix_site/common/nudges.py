@@ -9,9 +9,9 @@ import weakref
 from collections.abc import Iterable
 
 from django.conf import settings
-from django.db import transaction
 from django.utils.module_loading import import_string
 
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.logging import get_logger
 from phoenix_site.common.redis import RedisError, get_async_redis, get_redis, key
 
@@ -35,7 +35,7 @@ def nudge_consumers(shards: Iterable[int]) -> None:
     chosen = sorted(set(shards))
     if chosen:
         # Not a partial: Django's robust hooks need a name to report a failure by.
-        transaction.on_commit(lambda: send_nudges(chosen), robust=True)
+        after_commit(send_nudges, chosen)
 
 
 def send_nudges(shards: Iterable[int], *, consumers: Iterable[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.db import IntegrityError, transaction
 
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.crypto import encrypt_text
 from phoenix_site.common.ids import new_id
 from phoenix_site.common.logging import get_logger
@@ -49,7 +50,7 @@ def rotate_signing_key(
     for old in locked:
         SigningKey.objects.filter(pk=old.pk).update(retired_at=now, expires_at=now + overlap)
     fresh = _create_key(purpose, now)
-    transaction.on_commit(tokens.forget_keys, robust=True)
+    after_commit(tokens.forget_keys)
     log.info("signing_key.rotated", purpose=purpose, kid=fresh.kid)
     return fresh
 

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError
 
+from phoenix_site.common.commits import after_commit
 from phoenix_site.common.exceptions import NotFoundError, UnavailableError
 from tenants.constants import MAX_SNAPSHOTS, SNAPSHOT_SECONDS
 from tenants.selectors import snapshots as reads
@@ -139,7 +140,7 @@ async def afind_settings(tenant_id: str | None) -> TenantSettings | None:
 def forget() -> None:
     """Drop this process's snapshots now and again once the present transaction has committed."""
     forget_now()
-    transaction.on_commit(forget_now, robust=True)
+    after_commit(forget_now)
 
 
 def forget_now() -> None:

@@ -17,7 +17,7 @@ def test_an_absent_variable_takes_its_default(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("text", "truth"), [("1", True), ("Yes", True), ("off", False), ("", False)]
 )
-def test_truth_has_its_words(monkeypatch: pytest.MonkeyPatch, text: str, truth: bool) -> None:  # noqa: FBT001
+def test_truth_has_its_words(monkeypatch: pytest.MonkeyPatch, text: str, truth: bool) -> None:
     monkeypatch.setenv("PHOENIX_X", text)
 
     assert env_bool("PHOENIX_X", default=not truth) is truth
