@@ -129,6 +129,9 @@ class Phoenix:
     def stop(self) -> None:
         """Stop everything: web, workers, beat, Valkey, PostgreSQL."""
         self.console.say("stopping")
+        # The web processes listen on until they are drained. Kept open here, it would take
+        # connections that nobody ever answers.
+        self._listener.close()
         for group in reversed(self._groups):
             self.supervisor.stop(group)
         (self.data_dir / PROCESSES_FILE).unlink(missing_ok=True)

@@ -1,0 +1,270 @@
+"""What the tests of faults have in common: boards, what they must show, and how to break things."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import jwt
+import psycopg
+
+from phoenix_site.runtime import environment, processes, servers
+from phoenix_site.runtime.places import PROJECT_DIR
+from tests.processes import RunningPhoenix
+
+if TYPE_CHECKING:
+    from tests.faults.traffic import Sent
+
+SETTLE_SECONDS = 90
+ALL_TIME = {"type": "all_time"}
+PAGE = 1000
+
+
+def authorization(sandbox: Mapping[str, Any], user_id: str = "player-00") -> dict[str, str]:
+    """Return the header of a tenant JWT."""
+    now = int(time.time())
+    claims = {
+        "sub": user_id,
+        "sub_type": "tenant",
+        "sub_id": sandbox["tenant_id"],
+        "iat": now,
+        "exp": now + 3600,
+    }
+    token = jwt.encode(claims, sandbox["tenant_secret"], algorithm="HS256")
+    return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+
+class Board:
+    """A board that sums the points of one event type, and what it must look like."""
+
+    def __init__(self, phoenix: RunningPhoenix, leaderboard_id: str, event_type: str) -> None:
+        self.phoenix = phoenix
+        self.leaderboard_id = leaderboard_id
+        self.event_type = event_type
+        self.tenant_id = str(phoenix.sandbox["tenant_id"])
+        self._headers = authorization(phoenix.sandbox)
+
+    @classmethod
+    def create(
+        cls,
+        phoenix: RunningPhoenix,
+        leaderboard_id: str,
+        *,
+        event_type: str | None = None,
+        timeframe: Mapping[str, Any] = ALL_TIME,
+    ) -> Self:
+        """Make the board through the admin gateway; its event type is ``fault.`` plus its id."""
+        board = cls(phoenix, leaderboard_id, event_type or f"fault.{leaderboard_id}")
+        rule = {"event_type": board.event_type, "points_expression": "attrs.points"}
+        answer = httpx.post(
+            f"{phoenix.base_url}/v1/tenants/{board.tenant_id}/leaderboards",
+            headers={"X-API-Key": phoenix.sandbox["admin_api_key"]},
+            json={
+                "leaderboard_id": leaderboard_id,
+                "name": leaderboard_id,
+                "config": {"timeframe": dict(timeframe), "scoring": {"rules": [rule]}},
+            },
+            timeout=30,
+        )
+        assert answer.status_code == 201, answer.text
+        return board
+
+    def get(self, path: str = "", **query: Any) -> dict[str, Any]:
+        """Return what the query gateway answers below the board's address."""
+        answer = httpx.get(
+            f"{self.phoenix.base_url}/v1/leaderboards/{self.leaderboard_id}{path}",
+            params=query,
+            headers=self._headers,
+            timeout=15,
+        )
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def standings(self, **query: Any) -> list[tuple[int, str, int, datetime]]:
+        """Return rank, player, score and time of everybody on the board."""
+        return [
+            (
+                entry["rank"],
+                entry["user_id"],
+                entry["score"],
+                datetime.fromisoformat(entry["reached_at"]),
+            )
+            for entry in self.get(limit=PAGE, **query)["entries"]
+        ]
+
+    def wait_until_it_shows(self, sent: Iterable[Sent]) -> None:
+        """Return when the board shows what the test computes from ``sent`` by itself."""
+        expected = expected_standings(sent)
+        assert expected, "Nothing was sent."
+
+        def is_shown() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return self.standings() == expected
+            return False
+
+        assert processes.wait_until(is_shown, seconds=SETTLE_SECONDS), (
+            f"expected {expected}\nfound    {self.standings()}"
+        )
+
+
+def expected_standings(sent: Iterable[Sent]) -> list[tuple[int, str, int, datetime]]:
+    """Return rank, player, sum and when it was reached, without any of Phoenix's own code."""
+    totals: dict[str, int] = defaultdict(int)
+    reached_at: dict[str, datetime] = {}
+    for each in sent:
+        assert each.points, "Whether 0 points move the time is not what this is about."
+        totals[each.user_id] += each.points
+        earlier = reached_at.get(each.user_id, each.occurred_at)
+        reached_at[each.user_id] = max(earlier, each.occurred_at)
+    order = sorted(totals, key=lambda user: (-totals[user], reached_at[user], user.encode()))
+    return [
+        (rank, user, totals[user], reached_at[user]) for rank, user in enumerate(order, start=1)
+    ]
+
+
+# --- The database --------------------------------------------------------------------------------
+
+
+def rows(phoenix: RunningPhoenix, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Return what the instance's database answers, asked past Phoenix."""
+    found = servers.running_environment(phoenix.data_dir)
+    assert found is not None, "The servers do not run."
+    with psycopg.connect(found["DATABASE_URL"], connect_timeout=10) as connection:
+        return connection.execute(query, parameters).fetchall()
+
+
+def stored_events(phoenix: RunningPhoenix, event_type: str) -> dict[str, tuple[str, int, datetime]]:
+    """Return player, points and time of each event in the log; every id must be there once."""
+    query = """
+        SELECT event_id, user_id, (attrs->>'points')::int, occurred_at
+        FROM ingestion_event WHERE type = %s
+    """
+    found = rows(phoenix, query, event_type)
+    stored = {event_id: (user_id, points, at) for event_id, user_id, points, at in found}
+    assert len(stored) == len(found), "An event is in the log twice."
+    return stored
+
+
+def contents(sent: Mapping[str, Sent]) -> dict[str, tuple[str, int, datetime]]:
+    """Return what was sent as ``stored_events`` returns what is stored."""
+    return {
+        event_id: (each.user_id, each.points, each.occurred_at) for event_id, each in sent.items()
+    }
+
+
+def set_aside(phoenix: RunningPhoenix) -> list[tuple[Any, ...]]:
+    """Return what consumers could not process."""
+    return rows(
+        phoenix,
+        "SELECT consumer, code, message FROM ingestion_quarantineentry"
+        " UNION ALL SELECT 'board', code, '' FROM leaderboards_refusedevent",
+    )
+
+
+# --- Commands and processes ----------------------------------------------------------------------
+
+
+def manage(
+    phoenix: RunningPhoenix, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command beside the instance."""
+    inherited = {name: value for name, value in os.environ.items() if name not in environment.URLS}
+    return subprocess.run(
+        [sys.executable, PROJECT_DIR / "manage.py", *arguments],
+        env={**inherited, **variables, "PHOENIX_DATA_DIR": str(phoenix.data_dir)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def assert_proven(board: Board) -> None:
+    """Have Phoenix prove a board's standings by its log."""
+    done = manage(board.phoenix, "verify_standings", "--board", board.leaderboard_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that ``pid`` started itself."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def family_of(pid: int) -> list[int]:
+    """Return ``pid`` and everything below it, parents first."""
+    return [pid, *(member for child in children_of(pid) for member in family_of(child))]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether the process runs; one that only waits for its parent does not."""
+    return _state_of(pid) not in ("", "Z")
+
+
+@contextlib.contextmanager
+def held(phoenix: RunningPhoenix, *names: str, is_alone: bool = False) -> Iterator[None]:
+    """Stop processes with all that they started, as a machine that hangs; let them go on after.
+
+    ``is_alone`` leaves those that they started running.
+    """
+    mains = [phoenix.pids[name] for name in names]
+    pids = mains if is_alone else [member for main in mains for member in family_of(main)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        stopped = processes.wait_until(
+            lambda: all(_state_of(pid) == "T" for pid in pids), seconds=10
+        )
+        assert stopped, f"{names} do not stop"
+        yield
+    finally:
+        for pid in reversed(pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def wait_until_all_is_well(phoenix: RunningPhoenix) -> None:
+    """Return when ``/ready`` says ``ready``, and a worker has done what beat told it just now."""
+    began = datetime.now(UTC).replace(microsecond=0)
+
+    def is_well() -> bool:
+        try:
+            answer = httpx.get(f"{phoenix.base_url}/ready", timeout=10).json()
+        except (httpx.TransportError, KeyError):
+            return False
+        seen = answer["last_worker_heartbeat"]
+        is_seen = seen is not None and datetime.fromisoformat(seen) > began
+        return bool(answer["status"] == "ready" and is_seen)
+
+    wait_until(is_well, f"ready again:\n{phoenix.log[-5000:]}")
+
+
+def wait_until(
+    condition: Callable[[], bool], what: str, *, seconds: float = SETTLE_SECONDS
+) -> None:
+    """Wait for something that must come true, and say what it was when it does not."""
+    assert processes.wait_until(condition, seconds=seconds), f"In vain: {what}"
+
+
+def kill_all(pids: Sequence[int]) -> None:
+    """Kill processes without a chance to clean up."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
