@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -10,12 +10,16 @@ from django.utils import timezone
 
 from ingestion.selectors import get_event
 from leaderboards.exceptions import EventsPurgedError, WindowNotScoredError
-from leaderboards.models import Entry, StatusChange, Window
-from leaderboards.selectors import rank_index
+from leaderboards.models import Entry, FrozenStanding, StatusChange, Window
+from leaderboards.rules import scoring as scoring_rules
+from leaderboards.selectors import rank_index, replays
 from leaderboards.selectors.explanations import event_effects, explain_entry
 from leaderboards.services import closing, index, proofs, rebuilds, scoring
+from phoenix_site.common.exceptions import NotFoundError
+from phoenix_site.common.ids import uuid7
 from phoenix_site.common.redis import get_redis
 from tenants.models import AuditEntry, Tenant
+from tenants.services import audit
 from tests.ingestion.factories import append
 from tests.leaderboards.boards import make_board, make_window
 from tests.leaderboards.scorers import SECOND, ranks, score_all, scored_event, send
@@ -285,3 +289,93 @@ def test_an_event_is_explained_on_every_board(tenant_a: Tenant, tenant_b: Tenant
         "limited": "limit",
         "no-window": "no_window",
     }
+
+
+def test_frozen_rows_that_are_not_what_the_log_says_are_found(tenant_a: Tenant) -> None:
+    window = window_of(tenant_a)
+    append("e1", user_id="ana", occurred_at=START, received_at=START, attrs={"points": 5})
+    append("e2", user_id="ben", occurred_at=START, received_at=START, attrs={"points": 3})
+    score_all()
+    Window.objects.filter(pk=window.pk).update(
+        state="closed", closed_at=timezone.now(), revision=1, hash="f" * 64
+    )
+    for place, (player, score) in enumerate([("ana", 6), ("cleo", 1)], start=1):
+        FrozenStanding.objects.create(
+            window=window,
+            revision=1,
+            place=place,
+            rank=place,
+            user_id=player,
+            score=score,
+            reached_at=START,
+        )
+
+    differences = {(each.part, each.subject): each for each in verify(window).differences}
+
+    assert differences.keys() == {
+        *(("standing", "ana"), ("standing", "ben"), ("standing", "cleo")),
+        *(("hash", "of the frozen rows"), ("hash", "of the log")),
+    }
+    assert differences["standing", "ben"].found == "none"
+
+
+def test_void_windows_and_those_with_deleted_events_are_skipped(tenant_a: Tenant) -> None:
+    void = window_of(tenant_a)
+    old = make_window(make_board(tenant_a), timezone.now() - timedelta(days=500))
+    Window.objects.filter(pk=void.pk).update(state="void")
+    Window.objects.filter(pk=old.pk).update(state="closed", closed_at=START, revision=1)
+
+    output = StringIO()
+    call_command("verify_standings", stdout=output)
+
+    assert verify(void).skipped == "void"
+    assert "retention" in verify(old).skipped
+    assert "not verified, void" in output.getvalue()
+
+
+def test_an_event_that_cannot_be_scored_is_left_out_of_a_rebuild(
+    tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = window_of(tenant_a)
+    send([scored_event("ana", 13), scored_event("ana", 1)])
+    score_all()
+
+    def fail_on_13(board: Any, event: Any, **facts: Any) -> Any:
+        if event["attrs"]["points"] == 13:
+            raise ZeroDivisionError
+        return scoring_rules.score_arrival(board, event, **facts)
+
+    monkeypatch.setattr(replays, "score_arrival", fail_on_13)
+    rebuild = rebuilds.rebuild_window(window)
+
+    assert rebuild.event_counts == {"scored": 1, "failed": 1}
+    assert [(each.before, each.after) for each in rebuild.changes] == [(14, 1)]
+    assert ranks(window) == [(1, "ana", 1)]
+    assert verify(window).differences == []
+
+
+def test_what_is_not_there_is_not_rebuilt(tenant_a: Tenant) -> None:
+    with pytest.raises(CommandError, match="no such window"):
+        call_command("rebuild_standings", tenant="tenant-a", board="b", window="2026-W01")
+    with pytest.raises(NotFoundError):
+        rebuilds.preview_rebuild(uuid7(), now=timezone.now())
+    with pytest.raises(NotFoundError):
+        rebuilds.rebuild_with_history(
+            uuid7(), actor=audit.SYSTEM, reason="Why not.", now=timezone.now()
+        )
+
+
+def test_refused_inactive_and_ownerless_events_are_explained(tenant_a: Tenant) -> None:
+    window = window_of(tenant_a)
+    send([scored_event("ana", 10**15 - 1), scored_event("ana", 5, event_id="over")])
+    append("ownerless", user_id=None)
+    append("early", received_at=datetime(1999, 1, 1, tzinfo=UTC), occurred_at=START - 99 * SECOND)
+    score_all()
+
+    (refused,) = event_effects("tenant-a", get_event("tenant-a", "over"))
+    (early,) = event_effects("tenant-a", get_event("tenant-a", "early"))
+
+    assert (refused["outcome"], refused["reason"]) == ("not_scored", "out_of_range")
+    assert refused["window_key"] == window.key
+    assert (early["outcome"], early["reason"]) == ("not_scored", "inactive")
+    assert event_effects("tenant-a", get_event("tenant-a", "ownerless")) == []
