@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from ingestion.services import cursors
@@ -93,8 +93,13 @@ def rebuild_window(window: Window) -> Rebuild:
 def preview_rebuild(window_id: UUID, *, now: datetime) -> Rebuild:
     """Return what ``rebuild_with_history`` would change, changing nothing.
 
+    Log and entries are read in one snapshot: otherwise what was scored between the two reads
+    would look like a change. So it must not be called in a transaction.
+
     Raises: ``NotFoundError``, ``WindowNotScoredError``, ``EventsPurgedError``.
     """
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     window = _with_history(_get_window(window_id), now)
     replay = open_replay(window, refusals={})
     _run(replay)

@@ -305,6 +305,7 @@ def test_what_a_browser_would_wait_long_for_is_left_to_commands(
         assert "verify_standings" in messages_of(answer)[0]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_closed_window_is_not_rebuilt(client: Client, own_window: Window) -> None:
     query_cast.fill(own_window, {"ana": 3})
     query_cast.close(own_window)

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 from django.utils import timezone
 
 from ingestion.selectors import get_event
@@ -198,6 +200,32 @@ def test_a_rebuild_by_staff_counts_what_came_before_the_board_was_active(
 
     assert ranks(window) == [(1, "ana", 4)]
     assert AuditEntry.objects.get().reason == "Forgotten."
+    assert verify(window).differences == []
+
+
+def test_what_is_scored_during_a_preview_is_no_change(
+    tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = window_of(tenant_a)
+    play()
+    score_all()
+    read_scores = rebuilds._scores
+
+    def score_meanwhile(of: Window) -> dict[str, int]:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(_score_more).result()
+        return read_scores(of)
+
+    def _score_more() -> None:
+        send([scored_event("p1", 1000)])
+        score_all()
+        connection.close()
+
+    monkeypatch.setattr(rebuilds, "_scores", score_meanwhile)
+
+    preview = rebuilds.preview_rebuild(window.pk, now=timezone.now())
+
+    assert preview.changes == []
     assert verify(window).differences == []
 
 
