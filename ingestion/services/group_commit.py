@@ -22,7 +22,7 @@ from ingestion.types import LogRow, StoreOutcome, StoreStatus
 from phoenix_site.common import lifecycle
 from phoenix_site.common.exceptions import UnavailableError
 from phoenix_site.common.logging import get_logger
-from phoenix_site.common.postgres import database_conninfo
+from phoenix_site.common.postgres import cut_after, database_conninfo
 
 log = get_logger(__name__)
 
@@ -182,7 +182,8 @@ class _Writer:
         statement = next(steps)
         async with connection.cursor(binary=True) as cursor:
             while True:
-                await cursor.execute(statement.text, statement.parameters, prepare=True)
+                with cut_after(c.WRITER_PATIENCE_SECONDS, connection):
+                    await cursor.execute(statement.text, statement.parameters, prepare=True)
                 try:
                     statement = steps.send(await cursor.fetchall())
                 except StopIteration as done:
@@ -209,7 +210,8 @@ async def _connect() -> "psycopg.AsyncConnection[Any]":
     )
     timeouts = (c.WRITER_LOCK_TIMEOUT_MILLISECONDS, c.WRITER_STATEMENT_TIMEOUT_MILLISECONDS)
     try:
-        await connection.execute(_SESSION, [str(timeout) for timeout in timeouts])
+        with cut_after(c.WRITER_PATIENCE_SECONDS, connection):
+            await connection.execute(_SESSION, [str(timeout) for timeout in timeouts])
     except psycopg.Error:
         await connection.close()
         raise

@@ -4,9 +4,11 @@ Hot paths use it because Django's ORM would hop to a thread for each query.
 """
 
 import asyncio
+import os
+import socket
 import weakref
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import psycopg
@@ -21,6 +23,9 @@ _WAIT_SECONDS = 3.0
 # After it the next caller makes the pool try anew. Left to itself it doubles its pauses up to
 # minutes, and would sleep on when the database is back.
 _RECONNECT_SECONDS = 1.0
+# A server that hangs (a disk, a network) answers nothing, no request to cancel either.
+_CHECK_SECONDS = 2.0
+_QUERY_SECONDS = 10.0
 _pools: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncConnectionPool[Any]]" = (
     weakref.WeakKeyDictionary()
 )
@@ -46,12 +51,17 @@ async def get_pool() -> "AsyncConnectionPool[Any]":
             max_size=_POOL_SIZE,
             timeout=_WAIT_SECONDS,
             reconnect_timeout=_RECONNECT_SECONDS,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             open=False,
         )
         _pools[loop] = pool
         await pool.open()
     return pool
+
+
+async def _check(conn: "psycopg.AsyncConnection[Any]") -> None:
+    with cut_after(_CHECK_SECONDS, conn):
+        await AsyncConnectionPool.check_connection(conn)
 
 
 async def close_pool() -> None:
@@ -67,6 +77,25 @@ async def connection() -> AsyncIterator["psycopg.AsyncConnection[Any]"]:
     pool = await get_pool()
     try:
         async with pool.connection() as conn:
-            yield conn
+            with cut_after(_QUERY_SECONDS, conn):
+                yield conn
     except (PoolTimeout, psycopg.OperationalError) as exc:
         raise UnavailableError("The database cannot be reached.") from exc
+
+
+@contextmanager
+def cut_after(seconds: float, conn: "psycopg.AsyncConnection[Any]") -> Iterator[None]:
+    """Cut the connection if the block takes longer; what waits for it gets ``OperationalError``."""
+    timer = asyncio.get_running_loop().call_later(seconds, _cut, conn)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(conn: "psycopg.AsyncConnection[Any]") -> None:
+    if conn.closed:
+        return
+    # The descriptor stays with the connection, which would not notice that it is closed.
+    with socket.socket(fileno=os.dup(conn.pgconn.socket)) as wire:
+        wire.shutdown(socket.SHUT_RDWR)

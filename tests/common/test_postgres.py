@@ -76,3 +76,16 @@ async def test_the_database_is_used_again_soon_after_it_came_back(
 
     assert time.monotonic() - back_at < 2.5
     assert not all(await asyncio.gather(*callers))
+
+
+async def test_a_session_that_hangs_is_cut_and_replaced(
+    async_database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_QUERY_SECONDS", 0.2)
+
+    with pytest.raises(UnavailableError):
+        async with postgres.connection() as connection:
+            await asyncio.wait_for(connection.execute("SELECT pg_sleep(30)"), 10)
+
+    assert connection.broken
+    assert await is_served()

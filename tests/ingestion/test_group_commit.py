@@ -107,6 +107,24 @@ async def _end_writers() -> None:
     await asyncio.sleep(0.1)
 
 
+async def test_a_server_that_hangs_promises_nothing_and_holds_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(constants, "WRITER_PATIENCE_SECONDS", 0.3)
+    row = log_row("e1")
+    conninfo = database_conninfo(application_name="test")
+    async with await psycopg.AsyncConnection.connect(conninfo) as other:
+        await _insert_elsewhere(other, row)
+        with pytest.raises(UnavailableError) as refused:
+            await asyncio.wait_for(send(row), 1.5)
+        await other.rollback()
+
+    assert refused.value.retry_after >= 1
+    # The server may have stored it after all; sending it again settles that.
+    assert await send(row) in (["accepted"], ["duplicate"])
+    assert await query("SELECT event_id FROM ingestion_event") == [("e1",)]
+
+
 async def test_a_connection_lost_in_the_middle_promises_nothing_and_comes_back() -> None:
     row = log_row("e1")
     conninfo = database_conninfo(application_name="test")
