@@ -43,7 +43,7 @@ class Outcome:
 
 
 class _Connection(asyncio.Protocol):
-    """One keep-alive connection that counts answers by their Content-Length."""
+    """One keep-alive connection that counts answers by their content-length (in small letters)."""
 
     def __init__(self) -> None:
         self.buffer = bytearray()
@@ -68,7 +68,7 @@ class _Connection(asyncio.Protocol):
         head = self.buffer.find(b"\r\n\r\n")
         if head < 0:
             return
-        at = self.buffer.lower().find(b"content-length:", 0, head)
+        at = self.buffer.find(b"content-length:", 0, head)
         size = int(self.buffer[at + 15 : self.buffer.find(b"\r\n", at)]) if at > 0 else 0
         if len(self.buffer) < head + 4 + size:
             return

@@ -43,34 +43,44 @@ class Traffic:
             "attrs": {"score_delta": points, "source": "bench"},
         }
 
+    def _template(self, kind: str) -> bytes:
+        """Return an event to be filled with its id, the player's number and the points."""
+        event = self.event("%s", "user-%d", kind=kind)
+        return json.dumps(event, separators=(",", ":")).replace(":50,", ":%d,").encode()
+
     def singles(self, kind: str) -> Any:
         """Return a maker of single events; each connection has ids of its own."""
+        template = self._template(kind)
 
         def make(connection: int) -> Iterator[bytes]:
+            start = f"{self.run}-{kind}-{connection}-".encode()
             for number in count():
-                player = f"user-{(connection * 7919 + number) % PLAYERS}"
-                name = f"{self.run}-{kind}-{connection}-{number}"
-                body = json.dumps(self.event(name, player, kind=kind)).encode()
+                player = (connection * 7919 + number) % PLAYERS
+                body = template % (start + b"%d" % number, player, 50)
                 yield http_request("POST", "/v1/events", token=self.token, body=body)
 
         return make
 
     def bulks(self, kind: str, *, size: int = 100) -> Any:
         """Return a maker of bulk requests; players go round, so that every player gets an entry."""
+        template = self._template(kind)
 
         def make(connection: int) -> Iterator[bytes]:
+            start = f"{self.run}-{kind}-b{connection}-".encode()
             for number in count():
-                first = (connection * 9973 + number) * size
-                events = [
-                    self.event(
-                        f"{self.run}-{kind}-b{connection}-{number}-{row}",
-                        f"user-{(first + row) % PLAYERS}",
-                        kind=kind,
-                        points=1 + (first + row) % 97,
-                    )
-                    for row in range(size)
-                ]
-                body = json.dumps({"events": events}).encode()
+                first = (connection * 12_500 + number * size) % PLAYERS
+                events = b",".join(
+                    [
+                        template
+                        % (
+                            start + b"%d-%d" % (number, row),
+                            (first + row) % PLAYERS,
+                            1 + (first + row) % 97,
+                        )
+                        for row in range(size)
+                    ]
+                )
+                body = b'{"events":[%s]}' % events
                 yield http_request("POST", "/v1/events/bulk", token=self.token, body=body)
 
         return make
