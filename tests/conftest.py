@@ -51,7 +51,7 @@ def _quick_flush() -> None:
         # Nothing is left for Django to do, and so it sends no signal that would fill tables again.
         return []
 
-    DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign]
+    DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign, assignment]
 
 
 @pytest.fixture(autouse=True)
