@@ -17,6 +17,7 @@ from uuid import UUID
 import msgpack
 from redis.commands.core import Script
 from redis.exceptions import NoScriptError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from leaderboards import broadcasts
 from leaderboards.constants import INDEX_STEP
@@ -48,7 +49,8 @@ _DRAFT_SECONDS: Final = 120
 _HEALING_ROUNDS: Final = 5
 # A batch that committed just now brings its changes itself.
 _IN_FLIGHT_SECONDS: Final = 0.2
-# After a failure batches leave the index alone for so long: one that hangs must not slow scoring.
+# One that hangs must not slow scoring: batches leave it alone for so long. One that refuses costs
+# no time, and is often back by the next batch.
 _REST_SECONDS: Final = 5.0
 
 _APPLY: Final = ("whole", "apply")
@@ -100,7 +102,8 @@ def apply_changes(changes: Iterable[ShardChanges]) -> bool:
         for window_id in sorted(behind - missing):
             heal_index(window_id)
     except (RedisError, OSError) as exc:
-        _rest.ends_at = time.monotonic() + _REST_SECONDS
+        if isinstance(exc, RedisTimeoutError):
+            _rest.ends_at = time.monotonic() + _REST_SECONDS
         log.warning("index.not_updated", steps=len(steps), error=type(exc).__name__)
         return False
     return True

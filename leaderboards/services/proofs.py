@@ -55,7 +55,10 @@ class Difference:
 
 @dataclass(slots=True)
 class Proof:
-    """The outcome for one window; ``skipped`` says why it could not be proven."""
+    """The outcome for one window; ``skipped`` says why it could not be proven.
+
+    ``has_index`` when there is a rank index that has every change.
+    """
 
     window: Window
     event_counts: dict[str, int] = field(default_factory=dict)
@@ -212,7 +215,10 @@ _Filed = dict[str, tuple[int, datetime]]
 
 
 def _verify_index(proof: Proof) -> None:
-    """Hold the index against the rows; one that is missing is no fault, the rows answer then."""
+    """Hold the index against the rows.
+
+    One that is missing, or lacks changes by its own account, is no fault: the rows answer then.
+    """
     window_id = proof.window.pk
     source = indexed.find_index_source(window_id)
     if source is None:
@@ -229,9 +235,27 @@ def _verify_index(proof: Proof) -> None:
         rows = _rows(Entry.objects.filter(window_id=window_id, user_id__in=suspects))
         filed = _filed_of(window_id, view, sorted(suspects))
         suspects = _unequal(rows, rows if filed is None else filed)
-    for user_id in sorted(suspects):
+    lacking = _lacking(window_id, view, suspects)
+    proof.has_index = proof.has_index and not lacking
+    for user_id in sorted(suspects - lacking):
         expected, found = rows.get(user_id), (filed or {}).get(user_id)
         proof.differences.append(Difference("index", user_id, str(expected), str(found)))
+
+
+def _lacking(window_id: UUID, view: BoardView, user_ids: set[str]) -> set[str]:
+    """Return those whose last change the index does not claim to have."""
+    reply = rank_index.read(window_id, view, "players", ())
+    source = indexed.find_index_source(window_id)
+    if reply is None or source is None:
+        return user_ids
+    if reply.versions.generation != source.versions.generation:
+        return user_ids
+    entries = Entry.objects.filter(window_id=window_id, user_id__in=user_ids)
+    return {
+        user_id
+        for user_id, shard, change in entries.values_list("user_id", "shard", "change")
+        if change > reply.versions.by_shard.get(shard, 0)
+    }
 
 
 def _rows(entries: QuerySet[Entry]) -> _Filed:

@@ -232,7 +232,23 @@ def test_without_redis_everything_goes_on(window: Window, monkeypatch: pytest.Mo
     assert listed(window) == [("ana", 1)]
 
 
-def test_after_a_failure_batches_leave_the_index_to_the_sweep_for_a_while(
+def test_an_index_that_refused_once_is_used_by_the_next_batch(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = [put_entries(window, [entry("ana", score)]) for score in (1, 2)]
+
+    def refuse(*_args: Any) -> None:
+        raise RedisConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index, "_send", refuse)
+        assert not index.apply_changes(changes[:1])
+
+    assert index.apply_changes(changes[1:])
+    assert is_indexed(window)
+
+
+def test_after_a_hang_batches_leave_the_index_to_the_sweep_for_a_while(
     window: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = [put_entries(window, [entry("ana", score)]) for score in (1, 2, 3)]

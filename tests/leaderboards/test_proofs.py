@@ -75,6 +75,34 @@ def test_acceptance_19_a_flush_during_traffic_changes_no_rank(tenant_a: Tenant) 
     assert verify(window).has_index
 
 
+def test_an_index_that_waits_for_the_sweep_is_no_difference(
+    tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proofs, "_PAUSE_SECONDS", 0)
+    window = window_of(tenant_a)
+    play()
+    score_all()
+    with monkeypatch.context() as away:
+        away.setattr(index, "apply_changes", lambda changes: False)
+        send(scored_event(f"p{n}", 7) for n in range(3))
+        score_all()
+
+    proof = verify(window)
+
+    assert (proof.differences, proof.has_index) == ([], False)
+    # What the index does claim to have must be right all the same.
+    get_redis().zadd(rank_index.index_keys(window.pk)[1], {_member(window, "p4"): -5000})
+    assert [each.subject for each in verify(window).differences] == ["p4"]
+    index.sweep_indexes()
+    get_redis().zadd(rank_index.index_keys(window.pk)[1], {_member(window, "p1"): -5000})
+    assert {each.subject for each in verify(window).differences} == {"p1", "p4"}
+
+
+def _member(window: Window, user_id: str) -> bytes:
+    stamp: Any = get_redis().hget(rank_index.index_keys(window.pk)[2], user_id)
+    return bytes(stamp + user_id.encode())
+
+
 def test_whatever_differs_is_found(tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proofs, "_PAUSE_SECONDS", 0)
     window = window_of(tenant_a)
