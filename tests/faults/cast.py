@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 90
 ALL_TIME = {"type": "all_time"}
 PAGE = 1000
+ENDED_OR_STOPPED = frozenset({"T", "Z", "X", ""})
 
 
 def authorization(sandbox: Mapping[str, Any], user_id: str = "player-00") -> dict[str, str]:
@@ -220,10 +221,12 @@ def held(phoenix: RunningPhoenix, *names: str, is_alone: bool = False) -> Iterat
     mains = [phoenix.pids[name] for name in names]
     pids = mains if is_alone else [member for main in mains for member in family_of(main)]
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        # PostgreSQL's helpers come and go.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     try:
         stopped = processes.wait_until(
-            lambda: all(_state_of(pid) == "T" for pid in pids), seconds=10
+            lambda: all(_state_of(pid) in ENDED_OR_STOPPED for pid in pids), seconds=10
         )
         assert stopped, f"{names} do not stop"
         yield
