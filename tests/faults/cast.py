@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -197,9 +197,12 @@ def assert_proven(board: Board) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the processes that ``pid`` started itself."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    """Return the processes that ``pid`` started itself; none when it has ended meanwhile."""
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            found += map(int, task.read_text().split())
+    return found
 
 
 def family_of(pid: int) -> list[int]:
@@ -219,21 +222,27 @@ def held(phoenix: RunningPhoenix, *names: str, is_alone: bool = False) -> Iterat
     ``is_alone`` leaves those that they started running.
     """
     mains = [phoenix.pids[name] for name in names]
-    pids = mains if is_alone else [member for main in mains for member in family_of(main)]
-    for pid in pids:
-        # PostgreSQL's helpers come and go.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
+
+    def members() -> list[int]:
+        return mains if is_alone else [pid for main in mains for pid in family_of(main)]
+
     try:
-        stopped = processes.wait_until(
-            lambda: all(_state_of(pid) in ENDED_OR_STOPPED for pid in pids), seconds=10
+        # Again and again, because they may have started or ended some while they were looked at.
+        wait_until(
+            lambda: not _signal(members(), signal.SIGSTOP, unless="TZ"), f"a stop of {names}"
         )
-        assert stopped, f"{names} do not stop"
         yield
     finally:
-        for pid in reversed(pids):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        _signal(reversed(members()), signal.SIGCONT)
+
+
+def _signal(pids: Iterable[int], number: int, *, unless: str = "") -> list[int]:
+    """Send a signal to those that run in none of the states ``unless``, and return them."""
+    chosen = [pid for pid in pids if (state := _state_of(pid)) and state not in unless]
+    for pid in chosen:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return chosen
 
 
 def wait_until_all_is_well(phoenix: RunningPhoenix) -> None:
@@ -259,11 +268,9 @@ def wait_until(
     assert processes.wait_until(condition, seconds=seconds), f"In vain: {what}"
 
 
-def kill_all(pids: Sequence[int]) -> None:
+def kill_all(pids: Iterable[int]) -> None:
     """Kill processes without a chance to clean up."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    _signal(pids, signal.SIGKILL)
 
 
 def _state_of(pid: int) -> str:

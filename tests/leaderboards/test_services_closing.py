@@ -1,15 +1,18 @@
 """Closing of windows. Its times lie in the past of any real clock: the log's is the database's."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from ingestion.models import Event
+from ingestion.constants import FREEZE_MARGIN_MILLISECONDS
+from ingestion.models import Event as LoggedEvent
 from leaderboards.models import Entry, FrozenStanding, LateEvent, Leaderboard, Snapshot, Window
 from leaderboards.rules.configuration import parse_config
 from leaderboards.selectors import boards as board_selectors
@@ -22,6 +25,8 @@ from tests.leaderboards.races import in_threads
 
 DAY_1 = datetime(2024, 11, 18, tzinfo=UTC)
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
+# How long the two sides of a race wait for each other.
+PATIENCE = 30
 GRACE = timedelta(seconds=300)
 DAILY = {"type": "daily", "reset_day": None}
 
@@ -37,8 +42,8 @@ def first_window(board: Leaderboard) -> Window:
     return board.windows.earliest("starts_at")
 
 
-def events_of(kind: str) -> list[Event]:
-    return list(Event.objects.filter(type=kind).order_by("id"))
+def events_of(kind: str) -> list[LoggedEvent]:
+    return list(LoggedEvent.objects.filter(type=kind).order_by("id"))
 
 
 def close_all(*, now: datetime) -> int:
@@ -323,28 +328,36 @@ def test_an_event_at_the_instant_of_closing_is_in_the_standings_or_late(tenant_a
 @pytest.mark.django_db(transaction=True)
 def test_a_transaction_that_began_before_the_deadline_is_waited_for(tenant_a: Tenant) -> None:
     board = open_board(tenant_a)
-    Window.objects.update(due_at=datetime.now(UTC) + timedelta(milliseconds=200))
-    now = datetime.now(UTC) + SECOND
+    window = first_window(board)
+    has_sent, has_asked = Event(), Event()
+    moments: list[datetime] = []
     outcomes: list[bool] = []
 
     def slow_sender() -> None:
         with transaction.atomic():
             send(tenant_a.pk, [Sent("ana", 1, DAY_1)])
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_sleep(1.5)")
+            has_sent.set()
+            assert has_asked.wait(PATIENCE)
 
     def closer() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_sleep(0.8)")
-        outcomes.append(closing.close_window(first_window(board).pk, now=now))
+        try:
+            assert has_sent.wait(PATIENCE)
+            deadline = datetime.now(UTC)
+            moments.append(deadline + SECOND)
+            Window.objects.update(due_at=deadline)
+            # Past the margin that every freeze keeps, so that only the sender is in the way.
+            time.sleep(2 * FREEZE_MARGIN_MILLISECONDS / 1000)
+            outcomes.append(closing.close_window(window.pk, now=moments[0]))
+        finally:
+            has_asked.set()
 
     works = [slow_sender, closer]
     in_threads(2, lambda: works.pop()())
-    unscored = closing.close_window(first_window(board).pk, now=now)
-    score_all(now=now)
+    unscored = closing.close_window(window.pk, now=moments[0])
+    score_all(now=moments[0])
 
     assert (outcomes, unscored) == ([False], False)
-    assert closing.close_window(first_window(board).pk, now=now)
+    assert closing.close_window(window.pk, now=moments[0])
     assert first_window(board).frozen.get().user_id == "ana"
 
 
@@ -408,5 +421,5 @@ def test_a_window_of_100_000_players_is_closed_in_one_go(tenant_a: Tenant) -> No
     assert closing.close_window(window.pk, now=DAY_1 + DAY + GRACE)
 
     assert window.frozen.count() == 100_000
-    assert Event.objects.filter(type="leaderboard.placed").count() == 100_000
+    assert LoggedEvent.objects.filter(type="leaderboard.placed").count() == 100_000
     assert datetime.now(UTC) - started < timedelta(seconds=60)
