@@ -1,0 +1,54 @@
+"""The tables of rewards, one module per subject; Django finds them by this import."""
+
+from rewards.models.grants import Badge, Grant, GrantMove, InventoryItem
+from rewards.models.items import RewardConfig, RewardItem
+from rewards.models.jobs import Job
+from rewards.models.ledger import (
+    Account,
+    Currency,
+    Hold,
+    LedgerTransaction,
+    Lot,
+    LotDraw,
+    Posting,
+    Proof,
+)
+from rewards.models.participants import Participant
+from rewards.models.rules import (
+    Firing,
+    Refusal,
+    Rule,
+    RuleBudget,
+    RuleChange,
+    RuleUse,
+    RuleVersion,
+)
+from rewards.models.versions import BookStamp, DocumentVersion
+
+__all__ = [
+    "Account",
+    "Badge",
+    "BookStamp",
+    "Currency",
+    "DocumentVersion",
+    "Firing",
+    "Grant",
+    "GrantMove",
+    "Hold",
+    "InventoryItem",
+    "Job",
+    "LedgerTransaction",
+    "Lot",
+    "LotDraw",
+    "Participant",
+    "Posting",
+    "Proof",
+    "Refusal",
+    "RewardConfig",
+    "RewardItem",
+    "Rule",
+    "RuleBudget",
+    "RuleChange",
+    "RuleUse",
+    "RuleVersion",
+]
