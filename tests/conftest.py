@@ -18,12 +18,22 @@ from phoenix_site.common.redis import get_async_redis, get_redis
 from tenants import tokens
 from tenants.models import Membership, Tenant
 from tenants.services import authentication, limits, snapshots, usage
+from tests.servers import IS_THROWN_AWAY
 
 ANA, BEN, CLEO = "ana", "ben", "cleo"
 
 
 # Written by migrations, read by every permission check, changed by no test.
 LASTING_TABLES = frozenset({"django_content_type", "auth_permission"})
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    """Leave the test database to the end of its server, if that is thrown away with all in it.
+
+    To drop it while a connection of some thread is just ending fails the last test of a run.
+    """
+    return request.config.stash.get(IS_THROWN_AWAY, False) or request.config.getoption("reuse_db")
 
 
 @pytest.fixture(autouse=True, scope="session")

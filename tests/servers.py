@@ -23,6 +23,7 @@ from phoenix_site.runtime.exceptions import StartError
 URLS = ("DATABASE_URL", "REDIS_URL")
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_reset_sequences"})
 STACK = pytest.StashKey[contextlib.ExitStack]()
+IS_THROWN_AWAY = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,6 +50,7 @@ def _provide_servers(config: pytest.Config, stack: contextlib.ExitStack) -> None
     _end_orderly_on_termination()
     started = stack.enter_context(servers.throw_away_servers())
     os.environ.update(started.environment)
+    config.stash[IS_THROWN_AWAY] = True
 
 
 def _take_own_part_of_redis() -> None:

@@ -23,7 +23,7 @@ from leaderboards.constants import (
     MIN_SNAPSHOT_SECONDS,
 )
 from leaderboards.exceptions import ConfigError
-from leaderboards.rules.documents import Section, plain_json, plain_number
+from phoenix_site.common.documents import Section, plain_json, plain_number
 from leaderboards.rules.scores import ScoreRangeError, to_scaled, to_scaled_exactly
 from leaderboards.rules.windows import WEEKDAYS
 from leaderboards.types import (

@@ -16,7 +16,7 @@ from ingestion import selectors as ingestion
 from ingestion.types import StoredEvent
 from leaderboards.constants import SCORING
 from leaderboards.models import Leaderboard, Window
-from leaderboards.rules.documents import plain_number
+from phoenix_site.common.documents import plain_number
 from leaderboards.rules.scores import from_scaled
 from leaderboards.selectors import boards
 from leaderboards.selectors.replays import Replay, Step, open_replay, status_history

@@ -326,9 +326,9 @@ class Proof(UuidModel):
     number = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
-    # {currency_id: {"transactions": 1, "postings": 2, "wallets": 1, "circulating": "100"}}
+    # By currency id: how many transactions, postings and wallets, and what circulates.
     counts = models.JSONField()
-    # [{"check", "currency_id", "subject", "expected", "actual"}], at most 100 of them.
+    # At most 100 of them: check, currency_id, subject, expected and actual.
     differences = models.JSONField()
     difference_count = models.PositiveIntegerField()
     hash = models.CharField(max_length=64)

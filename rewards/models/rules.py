@@ -1,3 +1,5 @@
+"""Rules, what they did and what they refused."""
+
 from django.db import models
 from django.db.models import Q
 
