@@ -88,6 +88,7 @@ INSTALLED_APPS = [
     "django_otp.plugins.otp_totp",
     "tenants",
     "ingestion",
+    "players",
     "leaderboards",
 ]
 MIDDLEWARE = [
