@@ -120,7 +120,10 @@ class Bench:
         return int(rows[0][0])
 
     def processed(self) -> int:
-        rows = self.sql("SELECT coalesce(sum(processed_count), 0) FROM ingestion_cursor")
+        rows = self.sql(
+            "SELECT coalesce(sum(processed_count), 0) FROM ingestion_cursor"
+            " WHERE consumer = 'leaderboards.scoring'"
+        )
         return int(rows[0][0])
 
     def drain(self) -> tuple[int, float]:

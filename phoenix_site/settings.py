@@ -263,6 +263,7 @@ CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {
     "leaderboards.tasks.score_events": {"queue": "scoring"},
+    "players.tasks.register_players": {"queue": "players"},
     "ingestion.tasks.sweep_consumers": {"queue": "timed"},
     "leaderboards.tasks.sweep_windows": {"queue": "timed"},
     "leaderboards.tasks.close_window": {"queue": "timed"},
@@ -288,6 +289,10 @@ for _entry in CELERY_BEAT_SCHEDULE.values():
 # The one way upwards from the log: who reads it, by dotted path. ``task`` is sent on a nudge,
 # ``replay`` runs the consumer on one event again, ``effects`` says what it made of an event.
 PHOENIX_EVENT_CONSUMERS: dict[str, dict[str, str]] = {
+    "players.registration": {
+        "task": "players.tasks.register_players",
+        "replay": "players.services.consumption.replay_event",
+    },
     "leaderboards.scoring": {
         "task": "leaderboards.tasks.score_events",
         "replay": "leaderboards.services.scoring.replay_event",

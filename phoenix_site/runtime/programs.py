@@ -18,6 +18,8 @@ WEB_GRACE_SECONDS = 5
 # A worker ends its tasks first: a batch of events, a window to close.
 WORKER_STOP_SECONDS = 20
 MOST_WEB_PROCESSES = 4
+# One per family of event consumers; a worker takes from them by turns.
+CONSUMER_QUEUES = "scoring,players"
 # Uvicorn's own protocol, plus a way to write to thousands of connections without waiting.
 WEBSOCKETS = "phoenix_site.common.wires:WireProtocol"
 # Python's warnings address developers, for whom the tests turn them into errors.
@@ -98,8 +100,9 @@ def web(*, count: int, listener: int, environment: Mapping[str, str]) -> list[Pr
 
 def workers(environment: Mapping[str, str]) -> list[Program]:
     """Return the worker of the event consumers and the one for everything timed."""
+    consumer_count = max(2, core_count())
     return [
-        _worker("consumers", queues="scoring", count=max(2, core_count()), environment=environment),
+        _worker("consumers", queues=CONSUMER_QUEUES, count=consumer_count, environment=environment),
         _worker("timed", queues="celery,timed", count=1, environment=environment),
     ]
 
