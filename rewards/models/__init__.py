@@ -3,6 +3,7 @@
 from rewards.models.grants import Badge, Grant, GrantMove, InventoryItem
 from rewards.models.items import RewardConfig, RewardItem
 from rewards.models.jobs import Job
+from rewards.models.ladders import Ladder, PlayerLevel
 from rewards.models.ledger import (
     Account,
     Currency,
@@ -37,10 +38,12 @@ __all__ = [
     "Hold",
     "InventoryItem",
     "Job",
+    "Ladder",
     "LedgerTransaction",
     "Lot",
     "LotDraw",
     "Participant",
+    "PlayerLevel",
     "Posting",
     "Proof",
     "Refusal",
