@@ -15,7 +15,15 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from psycopg.conninfo import conninfo_to_dict
 
-from phoenix_site.common.env import env_bool, env_int, env_list, env_secret, env_str
+from phoenix_site.common.env import (
+    env_bool,
+    env_int,
+    env_list,
+    env_networks,
+    env_seconds,
+    env_secret,
+    env_str,
+)
 from phoenix_site.common.logging import configure_structlog, logging_config
 
 # Django's generic classes take type arguments only after this.
@@ -89,6 +97,7 @@ INSTALLED_APPS = [
     "tenants",
     "ingestion",
     "players",
+    "rewards",
     "leaderboards",
 ]
 MIDDLEWARE = [
@@ -267,6 +276,7 @@ CELERY_TASK_ROUTES = {
     "ingestion.tasks.sweep_consumers": {"queue": "timed"},
     "leaderboards.tasks.sweep_windows": {"queue": "timed"},
     "leaderboards.tasks.close_window": {"queue": "timed"},
+    "tenants.tasks.deliver_due": {"queue": "outbox"},
 }
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-consumers": {"task": "ingestion.tasks.sweep_consumers", "schedule": 1.0},
@@ -277,6 +287,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "take-snapshots": {"task": "leaderboards.tasks.take_snapshots", "schedule": 5.0},
     "purge-snapshots": {"task": "leaderboards.tasks.purge_snapshots", "schedule": 3600.0},
     "purge-events": {"task": "ingestion.tasks.purge_events", "schedule": 3600.0},
+    "deliver-due": {"task": "tenants.tasks.deliver_due", "schedule": 1.0},
     "purge-tenant-leftovers": {"task": "tenants.tasks.purge_leftovers", "schedule": 3600.0},
 }
 # A sweep that waited longer is pointless: the next one is in the queue. So a worker that was away
@@ -301,6 +312,19 @@ PHOENIX_EVENT_CONSUMERS: dict[str, dict[str, str]] = {
 }
 # Functions (tenant_id) -> datetime | None: events received at or after it must not be purged yet.
 PHOENIX_RETENTION_HOLDS: list[str] = ["leaderboards.selectors.windows.retention_hold"]
+
+# --- Deliveries --------------------------------------------------------------------------------
+
+# Networks that outbound calls may reach although they are not public, also by plain http.
+PHOENIX_OUTBOUND_ALLOW = env_networks("PHOENIX_OUTBOUND_ALLOW")
+# Seconds before each attempt: at once, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h.
+PHOENIX_RETRY_SCHEDULE = env_seconds(
+    "PHOENIX_RETRY_SCHEDULE", "0,5,300,1800,7200,18000,36000,36000"
+)
+PHOENIX_DELIVERY_TASK = "tenants.tasks.deliver_due"
+# Who hears how a delivery of a kind ended, by dotted path:
+# (delivery_id, outcome: "delivered" | "failed", status: int | None, now), all by keyword.
+PHOENIX_DELIVERY_HANDLERS: dict[str, str] = {}
 
 # --- REST framework and its description ---------------------------------------------------------
 

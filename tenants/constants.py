@@ -5,6 +5,9 @@ from datetime import timedelta
 # --- Credentials ---------------------------------------------------------------------------------
 
 TENANT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}$"
+# An ISO 4217 or other code in capitals, or the id of a currency of one's own.
+CURRENCY_PATTERN = r"^([A-Z][A-Z0-9]{2,11}|[a-z][a-z0-9_]{0,39})$"
+OUTBOUND_PATH_PATTERN = r"^/([!-.0-~][!-~]*)?$"
 ROTATION_OVERLAP = timedelta(hours=24)
 # Leeway for tokens that others issued (spec 00 section 4); tokens of our own get none.
 FOREIGN_TOKEN_LEEWAY_SECONDS = 30
@@ -21,6 +24,10 @@ ADMIN_SCOPES = {
     "schemas:write": "Publish event schemas",
     "quarantine:write": "Replay and discard quarantined events",
     "integration:read": "Read the integration doctor",
+    "wallet:read": "Read currencies, balances and transactions",
+    "wallet:write": "Keep currencies, post and reverse transactions",
+    "rewards:read": "Read rules, items, grants, goals, levels and coupons",
+    "rewards:write": "Keep rules, items, goals, levels and coupons; give and revoke rewards",
 }
 # A key with this scope has all of them, also those of later releases.
 EVERY_SCOPE = "*"
@@ -32,6 +39,10 @@ SCOPE_PERMISSIONS = {
     "schemas:write": "ingestion.change_eventschema",
     "quarantine:write": "ingestion.change_quarantineentry",
     "integration:read": "tenants.view_credential",
+    "wallet:read": "rewards.view_ledgertransaction",
+    "wallet:write": "rewards.add_ledgertransaction",
+    "rewards:read": "rewards.view_grant",
+    "rewards:write": "rewards.change_grant",
 }
 
 # --- Caches of one process -----------------------------------------------------------------------
@@ -97,3 +108,19 @@ SANDBOX_TENANT_SECRET = "test_secret_key_12345"  # noqa: S105 - published in the
 SANDBOX_API_KEY_ID = "00000000-0000-7000-8000-000000000001"
 SANDBOX_API_KEY = "pk_sandbox_0123456789abcdef0123456789abcdef"
 SANDBOX_PLAYER_ID = "user-123"
+
+# --- Deliveries (04/WHK-5, 04/WHK-6) -------------------------------------------------------------
+
+# Longer than any call may take, so that two senders never hold one delivery.
+DELIVERY_LEASE = timedelta(seconds=60)
+# A sender that was held up for longer lets go before it calls: its lease may be over soon.
+DELIVERY_STALE_SECONDS = 30.0
+DELIVERY_TIMEOUT_SECONDS = 10.0
+# One slow operator must leave senders to the others.
+MAX_DELIVERIES_IN_FLIGHT = 4
+# A task sends for so long, then leaves the rest to the next one; a worker can end in between.
+DELIVERY_TASK_SECONDS = 5.0
+MAX_RETRY_AFTER = timedelta(hours=1)
+RETRY_JITTER = 0.1
+ANSWER_KEPT_BYTES = 4096
+DELIVERIES_KEPT = timedelta(days=90)

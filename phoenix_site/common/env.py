@@ -3,11 +3,13 @@
 Every error names the variable, so that a person can mend it without reading code.
 """
 
+import ipaddress
 import os
 
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+MAX_SECONDS = 30 * 24 * 3600
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
 
 
@@ -50,6 +52,29 @@ def env_int(name: str, default: int, *, minimum: int = 0) -> int:
 def env_list(name: str, default: str = "") -> list[str]:
     """Return the comma-separated parts of ``name`` without white space and empty parts."""
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def env_seconds(name: str, default: str) -> list[float]:
+    """Return the comma-separated durations of ``name``, at least one, each from 0 seconds."""
+    parts = env_list(name, default)
+    try:
+        seconds = [float(part) for part in parts]
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name} is {parts!r}; it must list seconds.") from exc
+    if not seconds or not all(0 <= each <= MAX_SECONDS for each in seconds):
+        raise ImproperlyConfigured(f"{name} must list seconds from 0 to {MAX_SECONDS}.")
+    return seconds
+
+
+def env_networks(name: str) -> list[str]:
+    """Return the comma-separated networks (CIDR) or single addresses of ``name``."""
+    parts = env_list(name)
+    for part in parts:
+        try:
+            ipaddress.ip_network(part)
+        except ValueError as exc:
+            raise ImproperlyConfigured(f"{name} has {part!r}, which is no network.") from exc
+    return parts
 
 
 def env_secret(name: str, *, development: str | None) -> str:

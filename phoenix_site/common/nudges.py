@@ -52,6 +52,25 @@ def send_nudges(shards: Iterable[int], *, consumers: Iterable[str] | None = None
     _send_all([pair for pair, is_new in zip(wanted, fresh, strict=True) if is_new])
 
 
+def nudge_task(path: str) -> None:
+    """Wake the task of this dotted path once the present transaction has committed.
+
+    The task calls ``nudge_taken(path, 0)`` before it reads; a sweep runs it anyway.
+    """
+    after_commit(_send_task, path)
+
+
+def _send_task(path: str) -> None:
+    try:
+        is_fresh = get_redis().set(waiting_key(path, 0), b"1", nx=True, px=_WAITING_MILLISECONDS)
+    except (RedisError, OSError) as exc:
+        log.warning("nudge.lost", error=type(exc).__name__)
+        return
+    if is_fresh:
+        # What the broker refuses is logged by whoever runs effects of a commit.
+        import_string(path).apply_async(retry=False, ignore_result=True)
+
+
 def nudge_taken(consumer: str, shard: int) -> None:
     """Let later events of ``shard`` send a new nudge; the task calls this before it reads."""
     try:

@@ -18,6 +18,8 @@ WEB_GRACE_SECONDS = 5
 # A worker ends its tasks first: a batch of events, a window to close.
 WORKER_STOP_SECONDS = 20
 MOST_WEB_PROCESSES = 4
+# Calls to other systems at one time; a slow one holds a thread for ten seconds.
+OUTBOX_THREADS = 8
 # One per family of event consumers; a worker takes from them by turns.
 CONSUMER_QUEUES = "scoring,players"
 # Uvicorn's own protocol, plus a way to write to thousands of connections without waiting.
@@ -99,11 +101,15 @@ def web(*, count: int, listener: int, environment: Mapping[str, str]) -> list[Pr
 
 
 def workers(environment: Mapping[str, str]) -> list[Program]:
-    """Return the worker of the event consumers and the one for everything timed."""
+    """Return the workers: of the event consumers, of everything timed, of outbound calls."""
     consumer_count = max(2, core_count())
     return [
         _worker("consumers", queues=CONSUMER_QUEUES, count=consumer_count, environment=environment),
         _worker("timed", queues="celery,timed", count=1, environment=environment),
+        # It waits for other systems nearly all the time: threads, not processes.
+        _worker(
+            "outbox", queues="outbox", count=OUTBOX_THREADS, pool="threads", environment=environment
+        ),
     ]
 
 
@@ -114,9 +120,11 @@ def beat(data_dir: Path, environment: Mapping[str, str]) -> Program:
     return Program("beat", command, {**CELERY_ENVIRONMENT, **environment})
 
 
-def _worker(name: str, *, queues: str, count: int, environment: Mapping[str, str]) -> Program:
+def _worker(
+    name: str, *, queues: str, count: int, environment: Mapping[str, str], pool: str = "prefork"
+) -> Program:
     options = [
-        *("--queues", queues, "--concurrency", str(count), "--pool", "prefork"),
+        *("--queues", queues, "--concurrency", str(count), "--pool", pool),
         *("--hostname", f"{name}@%h", "--loglevel", "WARNING"),
         # Workers need not know of each other; what they would say costs Valkey time.
         *("--without-gossip", "--without-mingle"),

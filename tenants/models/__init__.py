@@ -1,6 +1,7 @@
 """Tables of this app; Django finds them here."""
 
 from tenants.models.credentials import Credential, CredentialSecret, SigningKey
+from tenants.models.deliveries import Delivery, DeliveryAttempt
 from tenants.models.records import AuditEntry, IdempotencyRecord
 from tenants.models.tenants import Membership, Tenant
 
@@ -8,6 +9,8 @@ __all__ = [
     "AuditEntry",
     "Credential",
     "CredentialSecret",
+    "Delivery",
+    "DeliveryAttempt",
     "IdempotencyRecord",
     "Membership",
     "SigningKey",

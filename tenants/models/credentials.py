@@ -103,11 +103,12 @@ class CredentialSecret(UuidModel):
 
 
 class SigningKey(UuidModel):
-    """An Ed25519 key that Phoenix signs its own tokens with; retired ones still verify a while."""
+    """An Ed25519 key that Phoenix signs its tokens and calls with; retired ones verify a while."""
 
     class Purpose(models.TextChoices):
         STAFF = "staff", "Staff tokens"
         PLAYER = "player", "Player tokens"
+        OUTBOUND = "outbound", "Outbound calls"
 
     purpose = models.CharField(max_length=16, choices=Purpose.choices)
     kid = models.CharField(max_length=64, unique=True)

@@ -4,7 +4,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from phoenix_site.common.models import TimestampedModel, UuidModel
-from tenants.constants import TENANT_ID_PATTERN
+from tenants.constants import CURRENCY_PATTERN, OUTBOUND_PATH_PATTERN, TENANT_ID_PATTERN
 
 ONE_MEBIBYTE = 1024 * 1024
 
@@ -15,6 +15,10 @@ class Tenant(TimestampedModel):
     class Environment(models.TextChoices):
         SANDBOX = "sandbox", "Sandbox"
         PROD = "prod", "Production"
+
+    class BonusMode(models.TextChoices):
+        CALL = "call", "Phoenix calls the operator"
+        POLL = "poll", "The operator fetches them"
 
     id = models.SlugField(
         primary_key=True,
@@ -34,6 +38,19 @@ class Tenant(TimestampedModel):
     )
     name = models.CharField(max_length=255)
     suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    base_currency = models.CharField(
+        max_length=40,
+        default="EUR",
+        validators=[RegexValidator(CURRENCY_PATTERN, "Write a code such as EUR or gold_coins.")],
+        help_text="What costs and budgets are counted in: an ISO 4217 code or one of your own. "
+        "Chosen once.",
+    )
+    timezone = models.CharField(
+        "time zone",
+        max_length=64,
+        default="UTC",
+        help_text="IANA name such as Europe/Malta; where a player has none of their own.",
+    )
 
     hmac_enabled = models.BooleanField(
         "HMAC signatures",
@@ -98,6 +115,33 @@ class Tenant(TimestampedModel):
         validators=[MinValueValidator(1), MaxValueValidator(3650)],
     )
 
+    operator_base_url = models.CharField(
+        "operator's base URL",
+        max_length=500,
+        blank=True,
+        default="",
+        help_text="Where the operator's system is called, such as https://api.operator.example. "
+        "Empty: calls wait until there is one.",
+    )
+    outbound_ports = ArrayField(
+        models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(65_535)]),
+        default=list,
+        blank=True,
+        help_text="Ports beside 443 that the operator's addresses may use.",
+    )
+    bonus_path = models.CharField(
+        max_length=255,
+        default="/api/bonuses/v1/credit",
+        validators=[RegexValidator(OUTBOUND_PATH_PATTERN, "Write a path such as /api/credit.")],
+        help_text="Path below the base URL that credits a bonus.",
+    )
+    bonus_mode = models.CharField(
+        max_length=4,
+        choices=BonusMode.choices,
+        default=BonusMode.CALL,
+        help_text="How the operator learns of bonuses: Phoenix calls, or the operator fetches.",
+    )
+
     class Meta:
         ordering = ["id"]
         constraints = [
@@ -129,6 +173,14 @@ class Tenant(TimestampedModel):
                     snapshot_retention_days__gte=1, snapshot_retention_days__lte=3650
                 ),
                 name="tenant_snapshot_retention_in_range",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(base_currency__regex=CURRENCY_PATTERN),
+                name="tenant_currency_is_a_code",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(bonus_mode__in=["call", "poll"]),
+                name="tenant_bonus_mode_is_known",
             ),
         ]
 
