@@ -29,7 +29,7 @@ _STATUS: Final = _PLAIN.index("status")
 _REGISTERED_AT: Final = _PLAIN.index("registered_at")
 _COLUMNS: Final = f"""
 {", ".join(f"player.{name}" for name in _PLAIN)},
-player.id, player.tenant_id, player.external_id, player.timezone, 'UTC'::text,
+player.id, player.tenant_id, player.external_id, player.timezone, tenant.timezone,
 player.is_opted_out, player.is_at_risk, player.birth_date::text,
 nullif(player.attributes, '{{}}')::text, nullif(player.counters, '{{}}')::text,
 player.balances::text
