@@ -1,25 +1,22 @@
 """Windows: from a timeframe and an instant to ``[starts_at, ends_at)`` and a key.
 
-Boundaries are wall-clock times of the board's zone. Four rules turn them into instants: a wall
-time that the clock jumps over is the first instant after the jump; one that occurs twice is its
-first occurrence; an hourly window begins whenever the clock reaches or jumps over a full hour;
-a window of length zero does not exist. Everything here is arithmetic: which windows exist, and
-that a boundary once fixed stays, is the services' business.
+Boundaries are wall-clock times of the board's zone, turned into instants by the rules of
+``phoenix_site.common.periods``; a window of length zero does not exist. Everything here is
+arithmetic: which windows exist, and that a boundary once fixed stays, is the services' business.
 """
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from leaderboards.constants import ALL_TIME_STARTS_AT
 from leaderboards.types import Timeframe, TimeframeType, WindowSpan
-from phoenix_site.common.zones import load_zone
+from phoenix_site.common.periods import WEEKDAYS, Boundaries, Period, boundaries_of
 
 __all__ = [
+    "WEEKDAYS",
     "WindowKey",
     "free_key",
     "is_window_key",
@@ -29,20 +26,6 @@ __all__ = [
     "window_at",
 ]
 
-WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-_HOUR: Final = timedelta(hours=1)
-_DAY: Final = timedelta(days=1)
-_TICK: Final = timedelta(microseconds=1)
-# A clock never goes back by more than a day, so no older window shows the same local time.
-_LOOK_BACK: Final = timedelta(hours=26)
-
-_KEY_PATTERNS: Final[dict[TimeframeType, str]] = {
-    "hourly": "%Y-%m-%dT%H",
-    "daily": "%Y-%m-%d",
-    "weekly": "%G-W%V",
-    "monthly": "%Y-%m",
-}
 _match_key = re.compile(
     r"(?:(?P<hourly>\d{4}-\d\d-\d\dT\d\d)|(?P<daily>\d{4}-\d\d-\d\d)|(?P<weekly>\d{4}-W\d\d)"
     r"|(?P<monthly>\d{4}-\d\d)|(?P<custom>custom_\d{8}T\d{6}Z_\d{8}T\d{6}Z)|(?P<all_time>all_time))"
@@ -141,140 +124,16 @@ def is_window_key(text: str) -> bool:
     return True
 
 
-class _Boundaries(ABC):
-    """The instants at which windows of one timeframe begin, and how their keys read."""
-
-    def __init__(self, zone: ZoneInfo, key_format: str) -> None:
-        self.zone = zone
-        self._key_format = key_format
-
-    @abstractmethod
-    def latest(self, instant: datetime) -> datetime:
-        """Return the latest boundary that is not after ``instant``."""
-
-    @abstractmethod
-    def next_after(self, instant: datetime) -> datetime:
-        """Return the first boundary after ``instant``."""
-
-    def base_key(self, starts_at: datetime) -> str:
-        """Return the key of a window that starts then, before any number."""
-        return starts_at.astimezone(self.zone).strftime(self._key_format)
+def _boundaries_of(timeframe: Timeframe) -> Boundaries:
+    if timeframe.type == "custom" or timeframe.type == "all_time":
+        raise ValueError(f"{timeframe.type} windows have no boundaries")
+    return boundaries_of(
+        Period(timeframe.type, timeframe.timezone, timeframe.reset_day, timeframe.reset_time)
+    )
 
 
-class _CalendarBoundaries(_Boundaries):
-    """Daily, weekly and monthly boundaries: one wall time on some dates."""
-
-    def __init__(self, timeframe: Timeframe, zone: ZoneInfo) -> None:
-        super().__init__(zone, _KEY_PATTERNS[timeframe.type])
-        self._timeframe = timeframe
-        self._reset_time = timeframe.reset_time or time()
-
-    def latest(self, instant: datetime) -> datetime:
-        return max(boundary for boundary in self._around(instant) if boundary <= instant)
-
-    def next_after(self, instant: datetime) -> datetime:
-        return min(boundary for boundary in self._around(instant) if boundary > instant)
-
-    def _around(self, instant: datetime) -> Iterator[datetime]:
-        """Yield boundaries on both sides: the local date is at most a day off the right one."""
-        for nominal in self._dates_around(instant.astimezone(self.zone).date()):
-            yield _first_instant(datetime.combine(nominal, self._reset_time), self.zone)
-
-    def _dates_around(self, day: date) -> Iterator[date]:
-        if self._timeframe.type == "daily":
-            yield from (day + offset * _DAY for offset in range(-2, 4))
-        elif self._timeframe.type == "weekly":
-            reset_day = WEEKDAYS.index(str(self._timeframe.reset_day or "monday"))
-            this_week = day - (day.weekday() - reset_day) % 7 * _DAY
-            yield from (this_week + offset * 7 * _DAY for offset in range(-1, 3))
-        else:
-            months = day.year * 12 + day.month - 1
-            for month in range(months - 1, months + 3):
-                yield date(month // 12, month % 12 + 1, int(self._timeframe.reset_day or 1))
-
-
-class _HourlyBoundaries(_Boundaries):
-    """Every instant at which the local clock reaches, or jumps over, a full hour."""
-
-    def __init__(self, zone: ZoneInfo) -> None:
-        super().__init__(zone, _KEY_PATTERNS["hourly"])
-
-    def latest(self, instant: datetime) -> datetime:
-        while True:
-            local = instant.astimezone(self.zone)
-            candidate = instant - (local - local.replace(minute=0, second=0, microsecond=0))
-            if _offset(candidate, self.zone) == local.utcoffset():
-                return candidate
-            change = _change_between(candidate, instant, self.zone)
-            if self._is_boundary(change):
-                return change
-            instant = change - _TICK
-
-    def next_after(self, instant: datetime) -> datetime:
-        while True:
-            local = instant.astimezone(self.zone)
-            full_hour = local.replace(minute=0, second=0, microsecond=0)
-            candidate = instant + (_HOUR - (local - full_hour))
-            if _offset(candidate, self.zone) == local.utcoffset():
-                return candidate
-            change = _change_between(instant, candidate, self.zone)
-            if self._is_boundary(change):
-                return change
-            instant = change
-
-    def _is_boundary(self, change: datetime) -> bool:
-        """Whether the clock reaches or jumps over a full hour where it is put forward or back."""
-        before = _wall(change - _TICK, self.zone) + _TICK
-        after = _wall(change, self.zone)
-        full_hour = after.replace(minute=0, second=0, microsecond=0)
-        return full_hour == after or before <= full_hour
-
-
-def _boundaries_of(timeframe: Timeframe) -> _Boundaries:
-    zone = load_zone(timeframe.timezone)
-    if timeframe.type == "hourly":
-        return _HourlyBoundaries(zone)
-    return _CalendarBoundaries(timeframe, zone)
-
-
-def _first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
-    """Return the first instant at which the clock of ``zone`` shows ``wall`` or later."""
-    instant = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    if _wall(instant, zone) == wall:
-        return instant
-    # In a gap zoneinfo takes the offset before the jump for fold 0, the one after it for fold 1.
-    return _change_between(wall.replace(tzinfo=zone, fold=1).astimezone(UTC), instant, zone)
-
-
-def _change_between(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
-    """Return the instant after ``earlier`` and not after ``later`` at which the offset changes."""
-    offset = _offset(earlier, zone)
-    low, high = earlier, later
-    while high - low > _TICK:
-        middle = low + (high - low) / 2
-        if _offset(middle, zone) == offset:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
-    return instant.astimezone(zone).replace(tzinfo=None, fold=0)
-
-
-def _offset(instant: datetime, zone: ZoneInfo) -> timedelta | None:
-    return instant.astimezone(zone).utcoffset()
-
-
-def _numbered_key(boundaries: _Boundaries, starts_at: datetime) -> str:
-    base = boundaries.base_key(starts_at)
-    number = 1
-    earlier = starts_at
-    while earlier > starts_at - _LOOK_BACK:
-        earlier = boundaries.latest(earlier - _TICK)
-        number += boundaries.base_key(earlier) == base
-    return _with_number(base, number)
+def _numbered_key(boundaries: Boundaries, starts_at: datetime) -> str:
+    return _with_number(boundaries.base_key(starts_at), boundaries.number_of(starts_at))
 
 
 def _with_number(base: str, number: int) -> str:
