@@ -277,6 +277,8 @@ CELERY_TASK_ROUTES = {
     "leaderboards.tasks.sweep_windows": {"queue": "timed"},
     "leaderboards.tasks.close_window": {"queue": "timed"},
     "tenants.tasks.deliver_due": {"queue": "outbox"},
+    "rewards.tasks.run_job": {"queue": "jobs"},
+    "rewards.tasks.sweep_jobs": {"queue": "timed"},
 }
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-consumers": {"task": "ingestion.tasks.sweep_consumers", "schedule": 1.0},
@@ -288,6 +290,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "purge-snapshots": {"task": "leaderboards.tasks.purge_snapshots", "schedule": 3600.0},
     "purge-events": {"task": "ingestion.tasks.purge_events", "schedule": 3600.0},
     "deliver-due": {"task": "tenants.tasks.deliver_due", "schedule": 1.0},
+    "sweep-jobs": {"task": "rewards.tasks.sweep_jobs", "schedule": 1.0},
     "purge-tenant-leftovers": {"task": "tenants.tasks.purge_leftovers", "schedule": 3600.0},
 }
 # A sweep that waited longer is pointless: the next one is in the queue. So a worker that was away
@@ -312,6 +315,12 @@ PHOENIX_EVENT_CONSUMERS: dict[str, dict[str, str]] = {
 }
 # Functions (tenant_id) -> datetime | None: events received at or after it must not be purged yet.
 PHOENIX_RETENTION_HOLDS: list[str] = ["leaderboards.selectors.windows.retention_hold"]
+
+# --- Jobs --------------------------------------------------------------------------------------
+
+# Kinds of work too long for a request: ``run`` is a function (JobRun) -> its result, ``scope`` the
+# family of scopes that may read and cancel it.
+PHOENIX_JOB_KINDS: dict[str, dict[str, str]] = {}
 
 # --- Deliveries --------------------------------------------------------------------------------
 

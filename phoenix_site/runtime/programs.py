@@ -101,11 +101,13 @@ def web(*, count: int, listener: int, environment: Mapping[str, str]) -> list[Pr
 
 
 def workers(environment: Mapping[str, str]) -> list[Program]:
-    """Return the workers: of the event consumers, of everything timed, of outbound calls."""
+    """Return the workers: of event consumers, of everything timed, of jobs, of outbound calls."""
     consumer_count = max(2, core_count())
     return [
         _worker("consumers", queues=CONSUMER_QUEUES, count=consumer_count, environment=environment),
         _worker("timed", queues="celery,timed", count=1, environment=environment),
+        # Two, so that a short job does not wait for a long one.
+        _worker("jobs", queues="jobs", count=2, environment=environment),
         # It waits for other systems nearly all the time: threads, not processes.
         _worker(
             "outbox", queues="outbox", count=OUTBOX_THREADS, pool="threads", environment=environment

@@ -1,0 +1,5 @@
+"""Pages of rewards, one module per subject; Django finds them by this import."""
+
+from rewards.admin import jobs
+
+__all__ = ["jobs"]

@@ -29,7 +29,9 @@ class Job(UuidModel, TimestampedModel):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     is_cancel_requested = models.BooleanField(default=False)
-    # A worker that gives no sign of life until then has lost the job.
+    # Rises with every start: what an earlier worker still writes is refused by it.
+    attempt = models.PositiveIntegerField(default=0)
+    # Running: a worker that gives no sign of life until then has lost the job. Queued: not before.
     leased_until = models.DateTimeField(null=True)
 
     class Meta:
