@@ -41,6 +41,8 @@ class Currency(UuidModel, TimestampedModel):
     unit_cost = AmountField(default=0)
     # Credits expire so many days after they were made; null: never.
     expiry_days = models.PositiveIntegerField(null=True, blank=True)
+    # Money of tournaments is held by nobody, unless the tenant wants it so.
+    has_wallets = models.BooleanField("players may hold it", default=True)
     is_active = models.BooleanField(default=True)
     version = models.PositiveIntegerField(default=1)
 
@@ -95,6 +97,8 @@ class Account(models.Model):
     # Stored for wallet, held and prize_pool; 0 for those that are summed.
     balance = AmountField(default=0)
     lifetime_earned = AmountField(default=0)
+    # Of a wallet: whether its lots add up to its balance; it has none until something expires.
+    has_lots = models.BooleanField(default=False)
 
     class Meta:
         constraints = [
@@ -130,7 +134,8 @@ class Account(models.Model):
 
 class LedgerTransaction(UuidModel):
     """Postings that belong together. A trigger refuses one without postings or with an open sum,
-    and any change of it; see ``Posting``.
+    and any change of it; see ``Posting``. The same trigger sees that tenant and player are those
+    of its accounts, so these keys need no constraint, which would look up every row again.
     """
 
     class Kind(models.TextChoices):
@@ -146,14 +151,21 @@ class LedgerTransaction(UuidModel):
         TRANSFER = "transfer", "Transfer"
         REVERSAL = "reversal", "Reversal"
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     kind = models.CharField(max_length=8, choices=Kind.choices)
     idempotency_key = models.CharField(max_length=300, db_collation="C")
     # Of the content, so that a repeated key with other content is told from a repeat.
     content_hash = models.BinaryField()
     # Whose wallet moved; null where none did.
     player = models.ForeignKey(
-        Player, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+        Player,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     # What brought it about, in the words of grants: rule, streak, achievement, manual, api…
     source_type = models.CharField(max_length=32)
@@ -165,8 +177,8 @@ class LedgerTransaction(UuidModel):
     event_id = models.CharField(max_length=160, null=True, db_collation="C")  # noqa: DJ001 - none is not empty
     actor = models.CharField(max_length=255, blank=True, default="")
     reason = models.CharField(max_length=500, blank=True, default="")
-    reverses = models.OneToOneField(
-        "self", null=True, on_delete=models.PROTECT, related_name="reversal"
+    reverses = models.ForeignKey(
+        "self", null=True, on_delete=models.PROTECT, related_name="reversals", db_index=False
     )
     created_at = models.DateTimeField()
 
@@ -174,6 +186,12 @@ class LedgerTransaction(UuidModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "idempotency_key"], name="transaction_once_per_key"
+            ),
+            # At most one reversal; without the condition every row would have an entry here.
+            models.UniqueConstraint(
+                fields=["reverses"],
+                condition=Q(reverses__isnull=False),
+                name="transaction_reversed_once",
             ),
         ]
         indexes = [
@@ -272,7 +290,10 @@ class Lot(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
-    transaction = models.ForeignKey(LedgerTransaction, on_delete=models.PROTECT, related_name="+")
+    # Null: what the wallet held when its first lot was made.
+    transaction = models.ForeignKey(
+        LedgerTransaction, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     amount = AmountField()
     remaining = AmountField()
     # Null: the credit was made before the currency expired at all, or does not.
