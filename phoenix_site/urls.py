@@ -12,6 +12,7 @@ from leaderboards.api import urls as leaderboards
 from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.http import error_response, internal_error_response
 from phoenix_site.common.requests import current_request_id
+from rewards.api import urls as rewards
 from tenants.api import urls as tenants
 
 
@@ -39,12 +40,13 @@ def gateway_urlpatterns(gateways: frozenset[str]) -> list[Any]:
             *tenants.admin_urlpatterns,
             *ingestion.admin_urlpatterns,
             *leaderboards.admin_urlpatterns,
+            *rewards.admin_urlpatterns,
         ]
     if "query" in gateways or "admin" in gateways:
         # One path, two gateways: the kind of credential decides (spec 02 ADM-120).
-        patterns += leaderboards.shared_urlpatterns
+        patterns += [*leaderboards.shared_urlpatterns, *rewards.shared_urlpatterns]
     if "query" in gateways:
-        patterns += leaderboards.query_urlpatterns
+        patterns += [*leaderboards.query_urlpatterns, *rewards.query_urlpatterns]
     if "docs" in gateways:
         patterns += docs_urlpatterns()
     if "ops" in gateways:

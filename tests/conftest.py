@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 
 from phoenix_site.common import postgres
 from phoenix_site.common.redis import get_async_redis, get_redis
+from rewards.selectors import book
 from tenants import tokens
 from tenants.models import Membership, Tenant
 from tenants.services import authentication, limits, snapshots, usage
@@ -78,6 +79,7 @@ def _fresh_memory() -> None:
     limits.forget_leases()
     usage.forget_uses()
     tokens.forget_keys()
+    book.forget_books()
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ from datetime import datetime
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 
-from leaderboards.api import answers
 from leaderboards.api.questions import is_external_id
 from leaderboards.selectors import shown
 from leaderboards.selectors.shown import nothing_here
 from leaderboards.services import windows
 from leaderboards.types import ShownWindow
+from phoenix_site.common import origins
 from phoenix_site.common.exceptions import NotFoundError
 from tenants.api.authentication import request_facts
 from tenants.services import authentication, limits, snapshots
@@ -58,7 +58,7 @@ async def aadmit(request: HttpRequest, *, now: datetime) -> Admission:
     facts = request_facts(request)
     caller = await authentication.aauthenticate_tenant(facts, gateway="query", now=now)
     tenant = await snapshots.atenant_settings(caller.tenant_id or "")
-    answers.check_origin(request, tenant.allowed_origins)
+    origins.check_origin(request, tenant.allowed_origins)
     verdict = await limits.atake_all(*limits.query_takes(caller))
     return Admission(Reader(caller, now), limits.enforce(verdict))
 

@@ -16,6 +16,7 @@ from leaderboards.api.answers import Content
 from leaderboards.selectors import standings
 from leaderboards.selectors.shown import nothing_here
 from leaderboards.types import PlayerStanding, ShownWindow
+from phoenix_site.common import origins
 from phoenix_site.common.exceptions import DomainError
 
 
@@ -37,15 +38,15 @@ def query_door(read: Read) -> View:
     @functools.wraps(read)
     async def view(request: HttpRequest, **names: str) -> HttpResponse:
         if request.method == "OPTIONS":
-            return answers.preflight(request)
-        headers = answers.origin_headers(request)
+            return origins.preflight(request)
+        headers = origins.origin_headers(request)
         try:
             admitted = await admission.aadmit(request, now=timezone.now())
             headers |= admitted.limit_headers
-            answers.check_method(request)
+            origins.check_method(request)
             answer = await read(request, admitted.reader, **names)
         except DomainError as exc:
-            return answers.dressed(answers.refusal(exc), headers)
+            return origins.dressed(answers.refusal(exc), headers)
         return answers.content_answer(request, answer.content, as_of=answer.as_of, headers=headers)
 
     return view

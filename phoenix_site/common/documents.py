@@ -43,7 +43,11 @@ class Section:
 
     def refuse(self, key: str, message: str) -> None:
         """Note a fault at ``key``."""
-        self.faults.append(Fault(f"{self.path}.{key}", message))
+        self.faults.append(Fault(self.path_of(key), message))
+
+    def path_of(self, key: str) -> str:
+        """Return the whole path of what stands at ``key``."""
+        return f"{self.path}.{key}" if self.path else key
 
     def has(self, key: str) -> bool:
         """Whether ``key`` is there with a value other than ``null``."""
@@ -58,7 +62,7 @@ class Section:
     ) -> "Section":
         """Return the object at ``key``; an absent one reads like an empty one."""
         document = self._document[key] if self.has(key) else {}
-        return Section(document, f"{self.path}.{key}", self.faults, keys=keys, reserved=reserved)
+        return Section(document, self.path_of(key), self.faults, keys=keys, reserved=reserved)
 
     def require(self, key: str) -> bool:
         """Whether ``key`` is there; note a fault if not."""

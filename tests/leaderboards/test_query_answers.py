@@ -7,6 +7,7 @@ import pytest
 from django.test import RequestFactory
 
 from leaderboards.api import answers
+from phoenix_site.common import origins
 from phoenix_site.common.exceptions import MethodError, NotAllowedError, NotFoundError
 from phoenix_site.common.json import decode
 
@@ -64,7 +65,7 @@ def test_a_client_with_another_answer_gets_this_one(sent: str) -> None:
 
 
 def test_a_page_may_read_the_answer_and_its_limits() -> None:
-    headers = answers.origin_headers(ask(Origin=GAME))
+    headers = origins.origin_headers(ask(Origin=GAME))
 
     assert headers["Access-Control-Allow-Origin"] == GAME
     assert "X-RateLimit-Remaining" in headers["Access-Control-Expose-Headers"]
@@ -72,12 +73,12 @@ def test_a_page_may_read_the_answer_and_its_limits() -> None:
 
 
 def test_without_an_origin_nothing_is_allowed_but_caches_still_tell_pages_apart() -> None:
-    assert answers.origin_headers(ask()) == {"Vary": "Authorization, Origin"}
+    assert origins.origin_headers(ask()) == {"Vary": "Authorization, Origin"}
 
 
 @pytest.mark.parametrize("origin", [GAME, "https://anywhere.example", "null"])
 def test_a_preflight_is_answered_for_any_origin(origin: str) -> None:
-    answer = answers.preflight(ask(Origin=origin))
+    answer = origins.preflight(ask(Origin=origin))
 
     assert answer.status_code == 204
     assert answer.headers["Access-Control-Allow-Origin"] == origin
@@ -86,22 +87,22 @@ def test_a_preflight_is_answered_for_any_origin(origin: str) -> None:
 
 
 def test_a_tenant_without_a_list_takes_every_origin() -> None:
-    answers.check_origin(ask(Origin="https://anywhere.example"), ())
+    origins.check_origin(ask(Origin="https://anywhere.example"), ())
 
 
 @pytest.mark.parametrize("listed", [GAME, f"{GAME}/", "HTTPS://Play.Example"])
 def test_a_listed_origin_is_taken_however_it_is_spelled(listed: str) -> None:
-    answers.check_origin(ask(Origin=GAME), ("https://other.example", listed))
+    origins.check_origin(ask(Origin=GAME), ("https://other.example", listed))
 
 
 def test_what_is_no_page_of_an_origin_is_taken() -> None:
-    answers.check_origin(ask(), (GAME,))
+    origins.check_origin(ask(), (GAME,))
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://play.example", "null"])
 def test_an_origin_that_is_not_listed_is_refused(origin: str) -> None:
     with pytest.raises(NotAllowedError) as refusal:
-        answers.check_origin(ask(Origin=origin), (GAME,))
+        origins.check_origin(ask(Origin=origin), (GAME,))
 
     assert refusal.value.code == "AUTH_005"
 
@@ -114,11 +115,11 @@ def test_no_cache_keeps_a_refusal() -> None:
 
 def test_a_method_that_is_not_taken_is_refused_with_those_that_are() -> None:
     with pytest.raises(MethodError) as refusal:
-        answers.check_method(RequestFactory().post("/v1/leaderboards/xp"))
+        origins.check_method(RequestFactory().post("/v1/leaderboards/xp"))
 
     assert refusal.value.headers == {"Allow": "GET, HEAD, OPTIONS"}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_reading_methods_are_taken(method: str) -> None:
-    answers.check_method(RequestFactory().generic(method, "/v1/leaderboards/xp"))
+    origins.check_method(RequestFactory().generic(method, "/v1/leaderboards/xp"))

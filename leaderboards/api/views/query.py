@@ -8,12 +8,8 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpResponse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from leaderboards.api import admission, answers, bodies, contents, questions
 from leaderboards.api import query_docs as docs
@@ -22,61 +18,20 @@ from leaderboards.selectors import history, standings
 from leaderboards.selectors.shown import nothing_here
 from leaderboards.services import connections
 from leaderboards.types import PlayerStanding, ShownWindow
-from phoenix_site.common.drf import GatewayView
 from phoenix_site.common.exceptions import InvalidInputError, NotAllowedError
-from tenants.api.authentication import QueryAuthentication, caller_of
+from tenants.api.authentication import caller_of
 from tenants.api.idempotency import idempotent
-from tenants.api.throttles import QueryThrottle
+from tenants.api.query import PlayerGatewayView
 from tenants.services import snapshots, tickets
 
 
-class OriginIsAllowed(BasePermission):
-    """Ask a page for an origin that the tenant lists, if the tenant lists any."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        tenant = snapshots.tenant_settings(caller_of(request).tenant_id or "")
-        answers.check_origin(request, tenant.allowed_origins)
-        return True
-
-
-class QueryView(GatewayView):
-    """Base of the query gateway's views: admits players, answers pages of any origin."""
-
-    authentication_classes = [QueryAuthentication]
-    permission_classes = [OriginIsAllowed]
-    throttle_classes = [QueryThrottle]
-    methods: ClassVar[tuple[str, ...]] = answers.READ_METHODS
-    reader: Reader
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Admit the player; a preflight comes before there is a credential."""
-        if request.method == "OPTIONS":
-            return
-        super().initial(request, *args, **kwargs)
-        self.reader = Reader(caller_of(request), timezone.now())
-        answers.check_method(request, self.methods)
-
-    def options(  # type: ignore[override]  # DRF's own returns its kind of response
-        self, request: Request, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Answer a preflight."""
-        return answers.preflight(request, self.methods)
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """Word a refusal as the other entrance does."""
-        response = super().handle_exception(exc)
-        response["Cache-Control"] = "no-store"
-        return response
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Let the page that asked read every answer, also a refusal."""
-        final = super().finalize_response(request, response, *args, **kwargs)
-        return answers.dressed(final, answers.origin_headers(request))
+class QueryView(PlayerGatewayView):
+    """Base of the views that read boards; ``reader`` is the admitted player."""
 
     @property
-    def default_response_headers(self) -> dict[str, str]:
-        """Leave out what DRF adds to every answer."""
-        return {}
+    def reader(self) -> Reader:
+        """Return who asks, and when."""
+        return Reader(caller_of(self.request), self.asked_at)
 
 
 class BoardsView(QueryView):

@@ -1,0 +1,22 @@
+"""Paths of rewards on the query gateway and on the admin gateway, subject by subject.
+
+``shared`` paths belong to both: there the kind of credential decides.
+"""
+
+from typing import Any
+
+from rewards.api import jobs_urls
+
+__all__ = ["admin_urlpatterns", "query_urlpatterns", "shared_urlpatterns"]
+
+_SUBJECTS: tuple[Any, ...] = (jobs_urls,)
+
+admin_urlpatterns: list[Any] = [
+    pattern for subject in _SUBJECTS for pattern in subject.admin_urlpatterns
+]
+query_urlpatterns: list[Any] = [
+    pattern for subject in _SUBJECTS for pattern in subject.query_urlpatterns
+]
+shared_urlpatterns: list[Any] = [
+    pattern for subject in _SUBJECTS for pattern in subject.shared_urlpatterns
+]

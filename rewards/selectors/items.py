@@ -1,0 +1,102 @@
+"""Reward items and reward configs, as the library shows them and as a book keeps them."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from phoenix_site.common.exceptions import NotFoundError
+from rewards.models import RewardConfig, RewardItem
+from rewards.types.book import ConfigView, ItemView, TierView
+
+__all__ = [
+    "config_view",
+    "configs_of_tenant",
+    "get_config",
+    "get_item",
+    "item_view",
+    "items_of_tenant",
+    "load_configs",
+    "load_items",
+]
+
+
+def load_items(tenant_id: str) -> dict[UUID, ItemView]:
+    """Return all items of a tenant, archived ones too: what refers to them still gives them."""
+    return {row.pk: item_view(row) for row in RewardItem.objects.filter(tenant_id=tenant_id)}
+
+
+def load_configs(tenant_id: str) -> dict[UUID, ConfigView]:
+    """Return all reward configs of a tenant."""
+    return {row.pk: config_view(row) for row in RewardConfig.objects.filter(tenant_id=tenant_id)}
+
+
+def items_of_tenant(tenant_id: str) -> QuerySet[RewardItem]:
+    """Return the tenant's items, newest first."""
+    return RewardItem.objects.filter(tenant_id=tenant_id).order_by("-created_at", "-pk")
+
+
+def configs_of_tenant(tenant_id: str) -> QuerySet[RewardConfig]:
+    """Return the tenant's configs, newest first."""
+    return RewardConfig.objects.filter(tenant_id=tenant_id).order_by("-created_at", "-pk")
+
+
+def get_item(tenant_id: str, item_id: UUID) -> RewardItem:
+    """Return an item of the tenant. Raises: ``NotFoundError``. Queries: 1."""
+    row = RewardItem.objects.filter(tenant_id=tenant_id, pk=item_id).first()
+    if row is None:
+        raise NotFoundError("There is no such reward item.")
+    return row
+
+
+def get_config(tenant_id: str, config_id: UUID) -> RewardConfig:
+    """Return a reward config of the tenant. Raises: ``NotFoundError``. Queries: 1."""
+    row = RewardConfig.objects.filter(tenant_id=tenant_id, pk=config_id).first()
+    if row is None:
+        raise NotFoundError("There is no such reward config.")
+    return row
+
+
+def item_view(row: RewardItem) -> ItemView:
+    """Return the item as grants are made of it."""
+    return ItemView(
+        pk=row.pk,
+        name=row.name,
+        reward_type=row.reward_type,
+        payload=row.payload,
+        description=row.description,
+        image_url=row.image_url,
+        unit_cost=row.unit_cost,
+        claim=row.claim,
+        claim_within_s=row.claim_within_s,
+        activation=row.activation,
+        is_active=row.is_active,
+    )
+
+
+def config_view(row: RewardConfig) -> ConfigView:
+    """Return the config with its tiers read."""
+    tiers = tuple(_tier(document) for document in row.tiers)
+    return ConfigView(row.pk, row.name, row.config_type, tiers, row.is_active)
+
+
+def _tier(document: Mapping[str, Any]) -> TierView:
+    value = next(
+        (document[key] for key in ("milestone", "threshold", "level") if key in document), None
+    )
+    return TierView(
+        name=document.get("name", ""),
+        item_ids=_ids(document.get("item_ids", ())),
+        by_category={
+            category: _ids(ids) for category, ids in document.get("by_category", {}).items()
+        },
+        rank_min=document.get("rank_min"),
+        rank_max=document.get("rank_max"),
+        value=None if value is None else Decimal(str(value)),
+    )
+
+
+def _ids(texts: Iterable[str]) -> tuple[UUID, ...]:
+    return tuple(UUID(text) for text in texts)
