@@ -52,6 +52,10 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
         ),
     ),
     (
+        "Players",
+        (Page("Players", "person", "admin:players_player_changelist", "players.view_player"),),
+    ),
+    (
         "Events",
         (
             Page(
@@ -75,6 +79,12 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
                 "key",
                 "admin:tenants_credential_changelist",
                 "tenants.view_credential",
+            ),
+            Page(
+                "Deliveries",
+                "outbox",
+                "admin:tenants_delivery_changelist",
+                "tenants.view_delivery",
             ),
             Page(
                 "Memberships",
@@ -134,6 +144,12 @@ TABS: Final = (
         "admin:ingestion_quarantineentry_changelist",
         "state__exact",
         (("Open", "open"), ("Replayed", "replayed"), ("Discarded", "discarded")),
+    ),
+    Tabs(
+        "tenants.delivery",
+        "admin:tenants_delivery_changelist",
+        "state__exact",
+        (("Pending", "pending"), ("Delivered", "delivered"), ("Failed", "failed")),
     ),
 )
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 
 from ingestion.services.log import append_events
 from ingestion.types import EventInput, StoredEvent
@@ -19,6 +19,8 @@ from phoenix_site.common.exceptions import InvalidInputError
 from phoenix_site.common.ids import uuid7
 from players.rules.identity import is_external_id
 from players.types import PlayerKey
+from tenants.services import audit
+from tenants.types import Actor, AuditChange
 
 _KNOWN: Final = """
 SELECT player.tenant_id, player.external_id, player.id
@@ -67,6 +69,18 @@ def ensure_player(tenant_id: str, external_id: str, *, now: datetime) -> UUID:
     """Return the id of one player, who is made if missing; see ``ensure_players``."""
     key = (tenant_id, external_id)
     return ensure_players([key], now=now)[key]
+
+
+@transaction.atomic
+def create_player(tenant_id: str, external_id: str, *, actor: Actor, now: datetime) -> UUID:
+    """Make a player by hand and return the id; one who is there already is left as they are.
+
+    Raises: ``InvalidInputError``. Repeats: a player is made once, each call is in the audit log.
+    """
+    player_id = ensure_player(tenant_id, external_id, now=now)
+    change = AuditChange("player", str(player_id), external_id)
+    audit.record("player.created", actor=actor, now=now, tenant_id=tenant_id, change=change)
+    return player_id
 
 
 def _check(keys: Iterable[PlayerKey]) -> None:

@@ -1,0 +1,3 @@
+from players.admin import players
+
+__all__ = ["players"]
