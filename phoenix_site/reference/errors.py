@@ -1,4 +1,4 @@
-"""Every error code of spec 00, 01 and 02, as the reference lists and exemplifies it."""
+"""Every error code of spec 00 to 03, as the reference lists and exemplifies it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,6 +42,41 @@ _LISTED: Final = (
         "The body is not JSON.",
         "The body is not JSON: unexpected end of data.",
     ),
+    ErrorCode(
+        "INSUFFICIENT_BALANCE",
+        400,
+        "The wallet is too small.",
+        "The wallet has 40 gold, not 100.",
+    ),
+    ErrorCode(
+        "NOT_SPENDABLE",
+        400,
+        "The currency cannot be debited, held or be a price.",
+        "xp cannot be spent.",
+    ),
+    ErrorCode("COUPON_INACTIVE", 400, "The coupon is not active.", "The coupon is not active."),
+    ErrorCode(
+        "COUPON_NOT_STARTED",
+        400,
+        "The coupon cannot be redeemed yet.",
+        "The coupon starts on 2026-12-01.",
+    ),
+    ErrorCode(
+        "COUPON_EXPIRED", 400, "The coupon cannot be redeemed any more.", "The coupon has expired."
+    ),
+    ErrorCode(
+        "COUPON_ALREADY_REDEEMED",
+        400,
+        "The code was redeemed already.",
+        "The code was redeemed already.",
+    ),
+    ErrorCode(
+        "COUPON_LIMIT_REACHED",
+        400,
+        "The coupon was redeemed as often as it may be.",
+        "The coupon was redeemed 10 of 10 times.",
+    ),
+    ErrorCode("COUPON_VOID", 400, "The code was declared void.", "The code is void."),
     ErrorCode(
         "AUTH_001",
         401,
@@ -93,8 +128,8 @@ _LISTED: Final = (
     ErrorCode(
         "VERSION_CONFLICT",
         409,
-        "The board is at another version than `expected_version`.",
-        "The board is at version 4, not 3.",
+        "The object is at another version than `version` (of a board: `expected_version`).",
+        "The object is at version 4, not 3.",
     ),
     ErrorCode(
         "NEEDS_RECOMPUTE",
@@ -124,8 +159,27 @@ _LISTED: Final = (
     ErrorCode(
         "STATE_CONFLICT",
         409,
-        "A quarantined event is no longer waiting.",
-        "The entry was replayed or discarded already.",
+        "The object's present state forbids it.",
+        "The grant is expired and cannot be claimed.",
+    ),
+    ErrorCode(
+        "ALREADY_REVERSED",
+        409,
+        "The transaction was reversed already.",
+        "The transaction was reversed already.",
+    ),
+    ErrorCode(
+        "HOLD_EXCEEDED",
+        409,
+        "More was to be captured or released than is held.",
+        "The hold has 40 left, not 50.",
+    ),
+    ErrorCode("HOLD_CLOSED", 409, "Nothing is held any more.", "The hold is closed."),
+    ErrorCode(
+        "IN_USE",
+        409,
+        "What is in use already cannot be changed in this way.",
+        "decimal_places cannot change after the first posting.",
     ),
     ErrorCode(
         "REPLAY_FAILED",
