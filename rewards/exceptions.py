@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from phoenix_site.common.exceptions import (
     ConflictError,
     Detail,
+    DomainError,
     InvalidInputError,
     NotAllowedError,
 )
@@ -120,3 +121,13 @@ class PostingConflictError(ConflictError):
     """The ledger has a transaction of this key with other content (LED-2)."""
 
     code = "IDEMPOTENCY_CONFLICT"
+
+
+class LedgerDriftError(DomainError):
+    """A balance is not what the ledger left there: nothing is posted on it."""
+
+
+class AmountRangeError(ConflictError):
+    """An amount is larger than any column of amounts can hold."""
+
+    code = "OUT_OF_RANGE"
