@@ -4,17 +4,22 @@ Each reader returns a usable value even where the document has none, so that one
 faults; whoever reads must ask for ``faults`` before using anything.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 from phoenix_site.common.faults import Fault
 from phoenix_site.common.paths import as_number
 from phoenix_site.common.times import parse_rfc3339
 
-__all__ = ["Section", "plain_json", "plain_number"]
+__all__ = ["Section", "find_value_faults", "merge_patch", "plain_json", "plain_number"]
+
+# Conditions nest 8 deep, each with a few levels of objects and lists.
+_MAX_NESTING: Final = 48
+_is_unstorable = re.compile("[\x00\ud800-\udfff]").search
 
 
 class Section:
@@ -134,3 +139,41 @@ def plain_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain_json(item) for item in value]
     return value
+
+
+def find_value_faults(document: Mapping[str, Any]) -> list[Fault]:
+    """Return what nobody could store or read: texts with NUL, and nesting without end.
+
+    Ask this first: most readers take a document apart by recursion.
+    """
+    faults: list[Fault] = []
+    waiting: list[tuple[str, Any, int]] = [(key, value, 1) for key, value in document.items()]
+    faults += [Fault("", _UNSTORABLE) for key in document if _is_unstorable(key)]
+    while waiting:
+        path, value, depth = waiting.pop()
+        if isinstance(value, str) and _is_unstorable(value):
+            faults.append(Fault(path, _UNSTORABLE))
+        elif isinstance(value, Mapping | list) and depth > _MAX_NESTING:
+            return [Fault(path.split(".", 1)[0], "is nested too deeply")]
+        elif isinstance(value, Mapping):
+            waiting += [(f"{path}.{key}", item, depth + 1) for key, item in value.items()]
+            waiting += [(path, key, depth + 1) for key in value if _is_unstorable(key)]
+        elif isinstance(value, list):
+            waiting += [(f"{path}.{index}", item, depth + 1) for index, item in enumerate(value)]
+    return faults
+
+
+_UNSTORABLE: Final = "must not hold NUL or half of a surrogate pair"
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """Return ``target`` with ``patch`` merged into it (RFC 7396): lists are replaced."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged

@@ -19,9 +19,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from phoenix_site.common.documents import find_value_faults
 from phoenix_site.common.drf import GatewayView, read_page
 from phoenix_site.common.exceptions import Detail, InvalidInputError
 from rewards.api.serializers import VersionListOutput
+from rewards.exceptions import DocumentError
 from rewards.models import DocumentVersion
 from rewards.types.listing import Listing, ListQuestion
 from tenants.api.authentication import AdminAuthentication, caller_of, request_address
@@ -160,7 +162,8 @@ class AdminView(GatewayView):
 def read_object(body: Any, tenant_id: str) -> dict[str, Any]:
     """Return the object that was sent, without ``tenant_id``; nothing at all is an empty object.
 
-    Raises: ``InvalidInputError`` if it is no object, or names another tenant (ADM-2).
+    Raises: ``InvalidInputError`` if it is no object, names another tenant (ADM-2), or holds what
+    no column takes.
     """
     if body in (None, ""):
         return {}
@@ -169,6 +172,9 @@ def read_object(body: Any, tenant_id: str) -> dict[str, Any]:
     if body.get("tenant_id", tenant_id) != tenant_id:
         message = "is not the tenant of the request"
         raise InvalidInputError(f"tenant_id {message}.", details=[Detail("tenant_id", message)])
+    faults = find_value_faults(body)
+    if faults:
+        raise DocumentError(faults)
     return {name: value for name, value in body.items() if name != "tenant_id"}
 
 
