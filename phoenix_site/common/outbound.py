@@ -314,8 +314,10 @@ class _PinnedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Return a connection to the first address that takes one."""
         failure: Exception = httpcore.ConnectError("There is no address.")
-        for address in self.addresses[:_MAX_ADDRESSES]:
-            seconds = _seconds_left(self.deadline)
+        tried = self.addresses[:_MAX_ADDRESSES]
+        for number, address in enumerate(tried):
+            # One that swallows everything must leave time for the others.
+            seconds = _seconds_left(self.deadline) / (len(tried) - number)
             try:
                 made = socket.create_connection((address, port), timeout=seconds)
             except TimeoutError as exc:

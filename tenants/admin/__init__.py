@@ -1,5 +1,5 @@
 """Admin pages of this app; Django finds them here."""
 
-from tenants.admin import audit, credentials, login, staff, tenants
+from tenants.admin import audit, credentials, deliveries, login, staff, tenants
 
-__all__ = ["audit", "credentials", "login", "staff", "tenants"]
+__all__ = ["audit", "credentials", "deliveries", "login", "staff", "tenants"]

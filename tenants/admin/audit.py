@@ -22,7 +22,10 @@ class ActionFilter(admin.SimpleListFilter):
     parameter_name = "about"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = ("tenant", "membership", "credential", "staff", "user", "leaderboard", "quarantine")
+        names = (
+            *("tenant", "membership", "credential", "delivery", "staff", "user"),
+            *("leaderboard", "quarantine"),
+        )
         return [(name, name.capitalize()) for name in names]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

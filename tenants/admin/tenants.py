@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -25,7 +26,7 @@ from tenants.admin.scoped import TenantScopedAdmin, staff_actor, visible_tenant_
 from tenants.models import Membership, Tenant
 from tenants.services import tenants
 
-_FIXED = ("id", "operator_code", "environment")
+_FIXED = ("id", "operator_code", "environment", "base_currency")
 
 
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -44,6 +45,20 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_allowed_origins(self) -> Any:
         return self._checked(tenants.check_origins, self.cleaned_data["allowed_origins"])
+
+    def clean_timezone(self) -> Any:
+        return self._checked(tenants.check_timezone, self.cleaned_data["timezone"])
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        # Only a change is looked up: an operator that is away must not keep others from saving.
+        if {"operator_base_url", "outbound_ports"} & set(self.changed_data):
+            check = partial(tenants.check_operator_url, ports=cleaned.get("outbound_ports") or ())
+            try:
+                self._checked(check, cleaned.get("operator_base_url", ""))
+            except forms.ValidationError as exc:
+                self.add_error("operator_base_url", exc)
+        return cleaned
 
     def _checked(self, check: Any, value: Any) -> Any:
         try:
@@ -81,7 +96,20 @@ class TenantAdmin(TenantScopedAdmin):
     actions = ["suspend_selected", "reinstate_selected"]
     actions_detail = ["suspend", "reinstate"]
     fieldsets = [
-        ("Tenant", {"fields": ["id", "name", "operator_code", "environment", "suspended_at"]}),
+        (
+            "Tenant",
+            {
+                "fields": [
+                    "id",
+                    "name",
+                    "operator_code",
+                    "environment",
+                    "base_currency",
+                    "timezone",
+                    "suspended_at",
+                ]
+            },
+        ),
         (
             "Sending events",
             {
@@ -105,6 +133,10 @@ class TenantAdmin(TenantScopedAdmin):
                     "snapshot_retention_days",
                 ]
             },
+        ),
+        (
+            "The operator's system",
+            {"fields": ["operator_base_url", "outbound_ports", "bonus_mode", "bonus_path"]},
         ),
         ("Limits", {"fields": ["limits"]}),
         ("Times", {"fields": ["created_at", "updated_at"], "classes": ["collapse"]}),

@@ -164,7 +164,7 @@ def deliver_one(delivery_id: UUID, *, clock: Clock) -> bool:
 
 
 @transaction.atomic
-def retry_delivery(delivery_id: UUID, *, actor: Actor, now: datetime) -> Delivery:
+def retry_delivery(delivery_id: UUID, *, actor: Actor, now: datetime, reason: str = "") -> Delivery:
     """Send a failed delivery again, or a waiting one at once, on a schedule that begins anew.
 
     Raises: ``NotFoundError``; ``ConflictError`` when it was delivered. Locks: the delivery.
@@ -183,7 +183,12 @@ def retry_delivery(delivery_id: UUID, *, actor: Actor, now: datetime) -> Deliver
     delivery.save(update_fields=["state", "closed_at", "due_at", "step"])
     about = AuditChange("delivery", str(delivery.pk), str(delivery), before, {"state": "pending"})
     audit.record(
-        "delivery.retried", actor=actor, now=now, tenant_id=delivery.tenant_id, change=about
+        "delivery.retried",
+        actor=actor,
+        now=now,
+        tenant_id=delivery.tenant_id,
+        change=about,
+        reason=reason,
     )
     nudge_task(settings.PHOENIX_DELIVERY_TASK)
     return delivery

@@ -1,4 +1,4 @@
-"""Keys for tokens of our own: made when first needed, replaced on a schedule or on demand."""
+"""Keys for our tokens and calls: made when first needed, replaced on a schedule or on demand."""
 
 from datetime import datetime, timedelta
 
@@ -56,10 +56,13 @@ def rotate_signing_key(
 
 
 def rotate_due_keys(*, now: datetime) -> int:
-    """Rotate every current key that is older than its lifetime and return how many."""
+    """Rotate every current key of tokens that is older than its lifetime and return how many.
+
+    Keys of outbound calls are left alone: operators hold their public part, and have to be told.
+    """
     due = SigningKey.objects.filter(
         retired_at__isnull=True, created_at__lte=now - SIGNING_KEY_LIFETIME
-    )
+    ).exclude(purpose=SigningKey.Purpose.OUTBOUND)
     purposes = list(due.values_list("purpose", flat=True))
     for purpose in purposes:
         rotate_signing_key(purpose, now=now)

@@ -1,15 +1,17 @@
 """Tenants: create, change, suspend and reinstate; every change is audited."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from phoenix_site.common import outbound
 from phoenix_site.common.exceptions import Detail, InvalidInputError, NotFoundError
 from phoenix_site.common.logging import get_logger
+from phoenix_site.common.zones import UnknownZoneError, load_zone
 from tenants.constants import TENANT_LIMIT_CLASSES
 from tenants.exceptions import TenantExistsError
 from tenants.models import Membership, Tenant
@@ -34,6 +36,11 @@ SETTABLE: Final = (
     "limits",
     "max_sockets",
     "snapshot_retention_days",
+    "timezone",
+    "operator_base_url",
+    "outbound_ports",
+    "bonus_path",
+    "bonus_mode",
 )
 
 
@@ -46,9 +53,12 @@ def create_tenant(
     actor: Actor,
     now: datetime,
     operator_code: str = "",
+    base_currency: str = "EUR",
     **chosen: Any,
 ) -> Tenant:
     """Create a tenant; ``operator_code`` is the id unless given, ``chosen`` are its settings.
+
+    ``base_currency`` stays for ever: what was counted in it would mean something else.
 
     Raises: ``InvalidInputError`` with the faulty fields, ``TenantExistsError``.
     """
@@ -58,15 +68,22 @@ def create_tenant(
         name=name,
         environment=environment,
         operator_code=operator_code or tenant_id,
+        base_currency=base_currency,
         **chosen,
     )
+    check_operator_url(tenant.operator_base_url, ports=tenant.outbound_ports)
     _check(tenant)
     try:
         with transaction.atomic():
             tenant.save(force_insert=True)
     except IntegrityError as exc:
         raise TenantExistsError(f"{tenant_id}, or its operator in {environment}, exists.") from exc
-    after = {"operator_code": tenant.operator_code, "environment": environment} | _values(tenant)
+    fixed = {
+        "operator_code": tenant.operator_code,
+        "environment": environment,
+        "base_currency": base_currency,
+    }
+    after = fixed | _values(tenant)
     _record("tenant.created", tenant, actor=actor, now=now, before=None, after=after)
     return tenant
 
@@ -81,6 +98,9 @@ def update_tenant(
     row against another change of settings, which event writers never take.
     """
     _refuse_unknown(chosen)
+    # A name is looked up before anything is locked.
+    if "operator_base_url" in chosen:
+        _check_called(tenant_id, chosen)
     tenant = _locked(tenant_id)
     before = _values(tenant)
     for name, value in chosen.items():
@@ -156,6 +176,35 @@ def check_limits(limits: object) -> None:
             raise _fault(f"limits.{name}", "must be a whole number from 1 to 1 000 000 000")
 
 
+def check_operator_url(url: str, *, ports: Collection[int] = ()) -> None:
+    """Refuse an address that could not be called; empty is none. Raises: ``InvalidInputError``."""
+    if not url:
+        return
+    if "?" in url:
+        raise _fault("operator_base_url", "must end before the question mark")
+    try:
+        outbound.check_url(url, ports=ports)
+    except outbound.OutboundError as exc:
+        message = f"cannot be called: {exc}"
+        raise _fault("operator_base_url", message) from exc
+
+
+def check_timezone(name: str) -> None:
+    """Refuse a name that is no IANA time zone. Raises: ``InvalidInputError``."""
+    try:
+        load_zone(name)
+    except UnknownZoneError as exc:
+        raise _fault("timezone", "is not an IANA time zone") from exc
+
+
+def _check_called(tenant_id: str, chosen: Mapping[str, Any]) -> None:
+    ports = chosen.get("outbound_ports")
+    if ports is None:
+        kept = Tenant.objects.filter(pk=tenant_id).values_list("outbound_ports", flat=True)
+        ports = kept.first() or ()
+    check_operator_url(chosen["operator_base_url"], ports=ports)
+
+
 def _locked(tenant_id: str) -> Tenant:
     tenant = Tenant.objects.select_for_update(no_key=True).filter(pk=tenant_id).first()
     if tenant is None:
@@ -179,6 +228,7 @@ def check_origins(origins: Iterable[str]) -> None:
 def _check(tenant: Tenant) -> None:
     check_limits(tenant.limits)
     check_origins(tenant.allowed_origins)
+    check_timezone(tenant.timezone)
     try:
         tenant.full_clean(validate_unique=False, validate_constraints=False)
     except ValidationError as exc:
