@@ -1,5 +1,11 @@
 """The tables of rewards, one module per subject; Django finds them by this import."""
 
+from rewards.models.achievements import (
+    Achievement,
+    AchievementProgress,
+    AchievementUnlock,
+    AchievementValue,
+)
 from rewards.models.grants import Badge, Grant, GrantMove, InventoryItem
 from rewards.models.items import RewardConfig, RewardItem
 from rewards.models.jobs import Job
@@ -28,6 +34,10 @@ from rewards.models.versions import BookStamp, DocumentVersion
 
 __all__ = [
     "Account",
+    "Achievement",
+    "AchievementProgress",
+    "AchievementUnlock",
+    "AchievementValue",
     "Badge",
     "BookStamp",
     "Currency",
