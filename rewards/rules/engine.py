@@ -9,12 +9,12 @@ rules are asked before the first one fires, so they see the wallet as the event 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final, Protocol
 
 from ingestion.types import StoredEvent
 from players.types import PlayerFacts
-from rewards.constants import AMOUNT_DIGITS, MAX_DECIMAL_PLACES, MAX_RULE_DEPTH
+from rewards.constants import MAX_DECIMAL_PLACES, MAX_RULE_DEPTH
 from rewards.exceptions import AmountRangeError
 from rewards.rules import reasons
 from rewards.rules.periods import bucket_of, buckets_of
@@ -22,6 +22,7 @@ from rewards.rules.reasons import sentence
 from rewards.rules.rule_conditions import root_of
 from rewards.rules.rule_effects import TIER_KEYS
 from rewards.types.book import Book, ConfigView, CurrencyView
+from rewards.types.money import EXACT, MAX_AMOUNT, ZERO
 from rewards.types.rules import (
     AddProgress,
     CompiledRule,
@@ -39,10 +40,7 @@ from rewards.types.rules import (
 
 __all__ = ["World", "judge", "meets_conditions", "rule_root", "was_in_dates"]
 
-_ZERO: Final = Decimal(0)
-_EXACT: Final = Context(prec=120)
 _SMALLEST: Final = Decimal(1).scaleb(-MAX_DECIMAL_PLACES)
-_LIMIT: Final = Decimal(10) ** (AMOUNT_DIGITS - MAX_DECIMAL_PLACES)
 _LIMIT_REASONS: Final[dict[str, Reason]] = {
     "day": "limit_day",
     "week": "limit_week",
@@ -178,28 +176,28 @@ def _plan_move(effect: Move, root: Root, book: Book) -> PlannedEffect:
     if currency is None:
         return PlannedEffect(effect)
     amount = currency.rounded(_in_range(effect.amount.evaluate(root)))
-    cost = _money(amount, currency) if effect.type == "credit" else _ZERO
+    cost = _money(amount, currency) if effect.type == "credit" else ZERO
     return PlannedEffect(effect, amount, (), cost)
 
 
 def _money(amount: Decimal, currency: CurrencyView) -> Decimal:
     """Return what an amount costs the tenant, in the decimals of a column."""
     if not currency.unit_cost:
-        return _ZERO
-    cost = _EXACT.multiply(amount, currency.unit_cost)
-    return cost.quantize(_SMALLEST, ROUND_HALF_EVEN, _EXACT)
+        return ZERO
+    cost = EXACT.multiply(amount, currency.unit_cost)
+    return cost.quantize(_SMALLEST, ROUND_HALF_EVEN, EXACT)
 
 
 def _in_range(amount: Decimal) -> Decimal:
-    if amount >= _LIMIT:
+    if amount >= MAX_AMOUNT:
         raise AmountRangeError("An effect would be larger than any amount can be.")
     return amount
 
 
 def _plan_items(effect: Effect, item_ids: Sequence[Any], book: Book) -> PlannedEffect:
     known = tuple(item_id for item_id in item_ids if item_id in book.items)
-    cost = sum((book.items[item_id].unit_cost for item_id in known), _ZERO)
-    return PlannedEffect(effect, _ZERO, known, cost)
+    cost = sum((book.items[item_id].unit_cost for item_id in known), ZERO)
+    return PlannedEffect(effect, ZERO, known, cost)
 
 
 def items_of_config(config: ConfigView, event: StoredEvent) -> tuple[Any, ...]:
@@ -222,7 +220,7 @@ def _holds(tier: Any, number: Any) -> bool:
 
 
 def _cost(effects: Sequence[PlannedEffect]) -> Decimal:
-    return sum((each.cost for each in effects), _ZERO)
+    return sum((each.cost for each in effects), ZERO)
 
 
 def _verdict(
@@ -232,7 +230,7 @@ def _verdict(
     clipped_from: Decimal | None,
     uses: Sequence[str],
 ) -> Verdict:
-    credited = sum((each.amount for each in effects if _is_credit(each)), _ZERO)
+    credited = sum((each.amount for each in effects if _is_credit(each)), ZERO)
     return Verdict(rule, None, "", effects, _cost(effects), clipped_from, credited, uses)
 
 
@@ -262,7 +260,7 @@ def _clip(
     world: World,
 ) -> Verdict:
     """Cut the credits to what the caps leave of them; to nothing is a refusal."""
-    wanted = sum((each.amount for each in effects if _is_credit(each)), _ZERO)
+    wanted = sum((each.amount for each in effects if _is_credit(each)), ZERO)
     room = _room(rule, event, world) if wanted else None
     if room is None or wanted <= room:
         return _verdict(rule, effects, clipped_from=None, uses=uses)
@@ -283,7 +281,7 @@ def _room(rule: CompiledRule, event: StoredEvent, world: World) -> Decimal | Non
     for period, cap in (("day", caps.day), ("week", caps.week)):
         if cap is not None:
             used = world.use(rule, bucket_of(period, event.occurred_at, rule.zone)).amount
-            rooms.append(max(cap - used, _ZERO))
+            rooms.append(max(cap - used, ZERO))
     return min(rooms, default=None)
 
 
@@ -358,7 +356,7 @@ def _refused_by_budget(draft: Verdict, world: World) -> Verdict | None:
     if budget.firings is not None and spent.firings >= budget.firings:
         text = f"All {budget.firings} firings of the budget are used."
     elif budget.cost is not None and spent.cost + draft.cost > budget.cost:
-        left = max(budget.cost - spent.cost, _ZERO)
+        left = max(budget.cost - spent.cost, ZERO)
         text = f"It costs {plain(draft.cost)}; of the budget {plain(left)} is left."
     else:
         return None
@@ -374,10 +372,10 @@ def _refused_by_balance(draft: Verdict, book: Book, world: World) -> Verdict | N
             continue
         now = left.get(effect.currency_id)
         if effect.type == "credit":
-            left[effect.currency_id] = (now or _ZERO) + planned.amount
+            left[effect.currency_id] = (now or ZERO) + planned.amount
             continue
         if now is None:
-            now = _ZERO
+            now = ZERO
         has = now + world.available(effect.currency_id)
         if planned.amount > has or not book.currencies[effect.currency_id].is_spendable:
             text = f"A debit of {plain(planned.amount)} {effect.currency_id} met {plain(has)}."
