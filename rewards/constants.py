@@ -59,3 +59,6 @@ MAX_KEPT_RULES: Final = 20_000
 MAX_INDEXED_TYPES: Final = 2_000
 # A rule says which of its paths no recent event has; so many events are looked at.
 PATH_SAMPLE: Final = 200
+
+# Levels that give what levels stand on, and the like, follow each other so often in one go.
+MAX_FOLLOW_ROUNDS: Final = 8

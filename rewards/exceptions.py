@@ -131,3 +131,7 @@ class AmountRangeError(ConflictError):
     """An amount is larger than any column of amounts can hold."""
 
     code = "OUT_OF_RANGE"
+
+
+class CurrencyChangedError(ConflictError):
+    """The currency was changed while the first posting in it was made: try again."""

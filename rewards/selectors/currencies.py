@@ -29,4 +29,5 @@ def currency_view(row: Currency) -> CurrencyView:
         unit_cost=row.unit_cost,
         expiry_days=row.expiry_days,
         is_active=row.is_active,
+        has_wallets=row.has_wallets,
     )

@@ -26,6 +26,7 @@ class CurrencyView:
     unit_cost: Decimal
     expiry_days: int | None
     is_active: bool
+    has_wallets: bool = True
 
     def rounded(self, amount: Decimal) -> Decimal:
         """Return a computed amount in the currency's decimals, rounded toward zero (ADM-6)."""
