@@ -9,7 +9,7 @@ from rewards.constants import AMOUNT_DIGITS, CURRENCY_ID_PATTERN, MAX_DECIMAL_PL
 from tenants.models import Tenant
 
 
-class AmountField(models.DecimalField):  # type: ignore[type-arg] - the plugin knows them
+class AmountField(models.DecimalField):  # type: ignore[type-arg]  # the plugin knows them
     """An amount of any currency: 30 digits before the point and 8 behind it."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
