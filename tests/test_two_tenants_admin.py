@@ -20,14 +20,16 @@ from django.utils import timezone
 from ingestion.models import Event, QuarantineEntry
 from leaderboards.models import LateEvent, Leaderboard, Snapshot, Window
 from leaderboards.services import boards
-from tenants.models import AuditEntry, Credential, Membership, Tenant
+from players.models import Ban, Player, PlayerTag
+from tenants.models import AuditEntry, Credential, Delivery, Membership, Tenant
 from tenants.services import audit
 from tests.conftest import CLEO
 from tests.ingestion import factories
 from tests.leaderboards import query_cast
 from tests.leaderboards.admin_cast import config
+from tests.players.cast import new_player
 from tests.staff import board_form, signed_in
-from tests.tenants import cast
+from tests.tenants import cast, delivery_cast
 
 pytestmark = pytest.mark.django_db
 
@@ -35,6 +37,16 @@ pytestmark = pytest.mark.django_db
 SECRETS = ("tenant-b", "Beta Games", "s league", "theirs", "cleo", "cleos-event", "b-boss")
 # Pages of the whole installation: whoever has the permission runs it.
 OF_THE_INSTALLATION = frozenset({"cursor"})
+# What the pages that ask before they act are answered: enough for each of them to act.
+AGREED = {
+    "confirmed": "1",
+    "reason": "x",
+    "post": "yes",
+    "scopes": "all",
+    "name": "vip",
+    "reasons": "x",
+    "timezone": "Asia/Tokyo",
+}
 SEEN = frozenset({200, 302, 403, 404, 405})
 
 
@@ -58,10 +70,12 @@ def their_objects(tenant_a: Tenant, tenant_b: Tenant) -> dict[type[Model], Model
         Membership: Membership.objects.create(user=boss, tenant=tenant_b),
         Credential: Credential.objects.get(pk=key.credential_id),
         AuditEntry: entry,
+        Delivery: delivery_cast.owe("cleos-bonus", tenant_id="tenant-b", now=now),
         Event: event,
         QuarantineEntry: QuarantineEntry.objects.create(
             tenant=tenant_b, event=event, consumer="c", code="out_of_range", message="m"
         ),
+        Player: new_player(CLEO, "tenant-b", email="cleo@example.com", country="SE"),
         Leaderboard: board,
         Window: window,
         Snapshot: Snapshot.objects.create(
@@ -119,10 +133,17 @@ def discloses(answer: Any) -> list[str]:
 
 def their_rows(their_objects: dict[type[Model], Model]) -> list[Any]:
     """Return every row of tenant B as the database has it."""
-    return [
+    rows = [
         list(model._default_manager.filter(pk=row.pk).values())
         for model, row in their_objects.items()
-    ] + [list(Leaderboard.objects.filter(tenant_id="tenant-b").values())]
+    ]
+    around: list[Any] = [
+        Leaderboard.objects.filter(tenant_id="tenant-b"),
+        Player.objects.filter(tenant_id="tenant-b"),
+        Ban.objects.filter(player__tenant_id="tenant-b"),
+        PlayerTag.objects.filter(player__tenant_id="tenant-b"),
+    ]
+    return rows + [list(found.values()) for found in around]
 
 
 # The names of the pages are known once Django has found them, so each test walks them all.
@@ -179,6 +200,9 @@ def test_filters_lead_to_nothing_of_b(
         "board__name__startswith": "Cleo",
         "window__board__name__startswith": "Cleo",
         "event__event_id__startswith": "cleo",
+        "country": "se",
+        "banned": "no",
+        "is_opted_out__exact": "0",
     }
     for model, row in their_objects.items():
         for name, value in relations.items():
@@ -199,9 +223,7 @@ def test_rows_of_b_cannot_be_opened_or_changed(
         client = signed_in(ops)
         for address in sorted(own_addresses(model, page, row)):
             for send in (client.get, client.post):
-                sent = (
-                    {"confirmed": "1", "reason": "x", "post": "yes"} if send == client.post else {}
-                )
+                sent = AGREED if send == client.post else {}
                 answer = send(address, sent)
                 where = f"{send.__name__} {address}: {answer.status_code}"
                 assert answer.status_code in SEEN, where
@@ -225,10 +247,9 @@ def test_actions_reach_nothing_of_b(
         for name in admin.site._registry[model].get_actions(request):
             for more in ({}, {"select_across": "1"}):
                 sent = {
+                    **AGREED,
                     "action": name,
                     "_selected_action": [str(row.pk)],
-                    "confirmed": "1",
-                    "reason": "x",
                     **more,
                 }
                 answer = client.post(list_of(model), sent, follow=True)
@@ -264,6 +285,15 @@ def test_a_board_is_not_made_for_b(client: Client) -> None:
         ]
     assert Leaderboard.objects.filter(tenant_id="tenant-a").count() == 0
     assert Leaderboard.objects.filter(tenant_id="tenant-b").count() == 1
+
+
+def test_a_player_is_not_made_for_b(client: Client) -> None:
+    answer = client.post(
+        "/admin/players/player/add/", {"tenant": "tenant-b", "external_id": "mole"}
+    )
+
+    assert "tenant" in answer.context["adminform"].form.errors
+    assert not Player.objects.filter(external_id="mole").exists()
 
 
 def test_the_front_page_and_the_search_show_nothing_of_b(client: Client) -> None:
