@@ -111,7 +111,7 @@ def test_what_was_acknowledged_survives_a_killed_supervisor() -> None:
 
 
 def test_workers_start_while_the_database_is_away(phoenix: RunningPhoenix) -> None:
-    names = ("beat", "timed", "consumers")
+    names = ("beat", "timed", "consumers", "outbox")
     with cast.held(phoenix, "postgres"):
         known = len(phoenix.log)
         kill_named(*names)(phoenix)

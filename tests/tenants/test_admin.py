@@ -82,6 +82,12 @@ def tenant_form(**changed: Any) -> dict[str, Any]:
         "max_sockets": "10000",
         "snapshot_retention_days": "90",
         "limits": "{}",
+        "base_currency": "EUR",
+        "timezone": "UTC",
+        "operator_base_url": "",
+        "outbound_ports": "",
+        "bonus_path": "/api/bonuses/v1/credit",
+        "bonus_mode": "call",
     } | changed
 
 
@@ -229,6 +235,17 @@ def test_a_superuser_creates_and_changes_a_tenant(boss_client: Client) -> None:
         {"max_future_seconds": "86401"},
         {"allowed_origins": "play.example/path"},
         {"operator_code": "tenant-a", "environment": "sandbox"},
+        {"timezone": "Mars/One"},
+        {"base_currency": "€"},
+        {"bonus_mode": "push"},
+        {"bonus_path": "//other.example/x"},
+        {"bonus_path": "credit"},
+        {"outbound_ports": "70000"},
+        {"operator_base_url": "https://10.0.0.1"},
+        {"operator_base_url": "http://8.8.8.8"},
+        {"operator_base_url": "https://8.8.8.8:8443"},
+        {"operator_base_url": "https://8.8.8.8/?x=1"},
+        {"operator_base_url": "https://staff:secret@8.8.8.8"},
     ],
 )
 def test_a_faulty_tenant_is_shown_with_its_errors(
@@ -238,6 +255,41 @@ def test_a_faulty_tenant_is_shown_with_its_errors(
 
     assert answer.status_code == 200
     assert Tenant.objects.count() == 1
+
+
+def test_the_operators_address_is_saved_once_the_guard_lets_it_pass(
+    boss_client: Client, tenant_a: Tenant
+) -> None:
+    path = "/admin/tenants/tenant/tenant-a/change/"
+    chosen = {"id": "tenant-a", "operator_code": "tenant-a", "name": "Tenant A"}
+
+    refused = boss_client.post(path, tenant_form(**chosen, operator_base_url="https://127.0.0.1"))
+    saved = boss_client.post(
+        path,
+        tenant_form(
+            **chosen,
+            operator_base_url="https://8.8.8.8:8443/api",
+            outbound_ports="8443,9443",
+            timezone="Europe/Malta",
+            bonus_mode="poll",
+            # Chosen once: what a forged form says of it is not taken.
+            base_currency="USD",
+        ),
+    )
+
+    errors = refused.context["adminform"].form.errors
+    assert "not a public one" in errors["operator_base_url"][0]
+    assert saved.status_code == 302
+    tenant = Tenant.objects.get(pk="tenant-a")
+    assert (tenant.operator_base_url, tenant.outbound_ports) == (
+        "https://8.8.8.8:8443/api",
+        [8443, 9443],
+    )
+    assert (tenant.timezone, tenant.bonus_mode, tenant.base_currency) == (
+        "Europe/Malta",
+        "poll",
+        "EUR",
+    )
 
 
 def test_staff_change_their_tenant_but_create_none(ops_client: Client) -> None:

@@ -50,6 +50,12 @@ def test_a_tenant_exists_once_per_operator_and_environment(
         {"limits": {"ingestion": True}},
         {"limits": {"staff_login": 5}},
         {"allowed_origins": ["play.example"]},
+        {"timezone": "Mars/One"},
+        {"base_currency": "eur-o"},
+        {"bonus_mode": "push"},
+        {"bonus_path": "credit"},
+        {"outbound_ports": [0]},
+        {"operator_base_url": "https://10.0.0.1"},
         {"suspended_at": None},
         {"nonsense": 1},
     ],
@@ -71,6 +77,8 @@ def test_a_faulty_tenant_is_refused_with_the_field(db: None, chosen: dict[str, A
         {"max_future_seconds": 90_000},
         {"max_event_bytes": 10},
         {"snapshot_retention_days": 0},
+        {"base_currency": "€"},
+        {"bonus_mode": "push"},
     ],
 )
 def test_the_database_refuses_what_slips_past_the_service(db: None, broken: dict[str, Any]) -> None:
@@ -93,6 +101,29 @@ def test_a_change_is_seen_at_once_and_audited_with_both_sides(tenant_a: Tenant) 
         {"retention_days": 400},
         {"retention_days": 30},
     )
+
+
+def test_the_base_currency_is_chosen_once(db: None) -> None:
+    tenant = create(base_currency="gold_coins")
+
+    with pytest.raises(InvalidInputError):
+        tenants.update_tenant(tenant.pk, {"base_currency": "EUR"}, actor=ACTOR, now=utc_now())
+
+    tenant.refresh_from_db()
+    assert tenant.base_currency == "gold_coins"
+
+
+def test_the_operators_address_may_use_the_ports_that_are_listed(tenant_a: Tenant) -> None:
+    def change(**chosen: Any) -> Tenant:
+        return tenants.update_tenant("tenant-a", chosen, actor=ACTOR, now=utc_now())
+
+    with pytest.raises(InvalidInputError) as caught:
+        change(operator_base_url="https://8.8.8.8:8443")
+    change(outbound_ports=[8443])
+
+    assert caught.value.details[0].field == "operator_base_url"
+    assert change(operator_base_url="https://8.8.8.8:8443").outbound_ports == [8443]
+    assert change(operator_base_url="").operator_base_url == ""
 
 
 def test_settings_of_an_unknown_tenant_are_not_found(db: None) -> None:
