@@ -1,0 +1,111 @@
+"""Shapes of streaks: what one is configured to be, its windows, and what a player has of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from phoenix_site.common.periods import PeriodType
+from rewards.types.measures import Measure
+
+PLAYER_ZONE: Final = "player"
+
+StreakStatus = Literal["active", "paused", "archived"]
+WindowState = Literal["open", "satisfied", "frozen", "missed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRule:
+    """How windows lie: periods of a calendar, or ``hours`` since the first counted event.
+
+    ``timezone`` is an IANA name or ``player``. ``period`` is ``None`` for rolling windows, which
+    know no zone; ``hours`` is 0 for calendars.
+    """
+
+    period: PeriodType | None = None
+    timezone: str = "UTC"
+    reset_day: str | int | None = None
+    reset_time: time | None = None
+    hours: int = 0
+
+    @property
+    def is_rolling(self) -> bool:
+        """Return whether windows begin with the player's first event, not with a calendar."""
+        return self.period is None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A window ``[starts_at, ends_at)``: its key, and the zone it was opened in (``""``: none)."""
+
+    starts_at: datetime
+    ends_at: datetime
+    key: str
+    timezone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """What is given when a run has ``threshold`` satisfied windows; see STR-6."""
+
+    threshold: int
+    item_ids: tuple[UUID, ...] = ()
+    is_repeatable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FreezePolicy:
+    """How many freezes a player may hold, and how many in a row keep one run."""
+
+    max_held: int
+    per_break: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreakConfig:
+    """A checked config. ``document`` is its full form, as answered and stored."""
+
+    window: WindowRule
+    measure: Measure
+    target: Decimal
+    milestones: tuple[Milestone, ...] = ()
+    reward_config_id: UUID | None = None
+    at_risk_seconds: int = 0
+    freeze: FreezePolicy | None = None
+    late_seconds: int = 0
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StreakEdition:
+    """What a streak was from ``at`` on, until the next edition."""
+
+    at: datetime
+    status: StreakStatus
+    config: StreakConfig
+
+
+@dataclass(frozen=True, slots=True)
+class StreakView:
+    """A streak as the consumer has it; ``editions`` are all it ever was, oldest first."""
+
+    id: UUID
+    tenant_id: str
+    name: str
+    description: str
+    status: StreakStatus
+    editions: tuple[StreakEdition, ...]
+
+    @property
+    def config(self) -> StreakConfig:
+        """Return the newest config."""
+        return self.editions[-1].config
+
+    def edition_at(self, instant: datetime) -> StreakEdition | None:
+        """Return the edition in force at ``instant``; ``None`` before the streak was made."""
+        for edition in reversed(self.editions):
+            if edition.at <= instant:
+                return edition
+        return None
