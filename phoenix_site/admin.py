@@ -207,12 +207,19 @@ def _refused_tile(pulse: Pulse | None) -> dict[str, str]:
 
 def _lag_tile(lag: Sequence[ShardLag], scope: Scope) -> dict[str, str]:
     seconds = max((row.seconds for row in lag), default=0.0)
-    waiting = _waiting(lag)
     tone = "good" if seconds < LAG_WARNING_SECONDS else "bad"
-    if waiting == "0":
+    counts = Counter[str]()
+    for row in lag:
+        counts[row.consumer] += row.events
+    if not counts.total():
         hint = "Every consumer is up to date"
+    elif scope.is_all:
+        # An event waits for each consumer: a sum over them would count it many times.
+        [(slowest, _)] = counts.most_common(1)
+        waiting = _waiting(row for row in lag if row.consumer == slowest)
+        hint = f"{waiting} events wait for {slowest}"
     else:
-        hint = f"{waiting} events wait" if scope.is_all else "Events wait for their consumers"
+        hint = "Events wait for their consumers"
     return _tile("Processing delay", _seconds(seconds), tone=tone, hint=hint)
 
 

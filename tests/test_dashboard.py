@@ -172,7 +172,7 @@ def test_events_that_wait_are_told_with_how_long(boss: Client, tenant_a: Tenant)
     assert 89 <= float(tile(data, "Processing delay")["value"].split()[0]) <= 100
     assert (tile(data, "Processing delay")["tone"], tile(data, "Processing delay")["hint"]) == (
         "bad",
-        "1 events wait",
+        "1 events wait for leaderboards.scoring",
     )
     consumer = data["consumers"][0]
     assert consumer["name"] == "leaderboards.scoring"
@@ -187,7 +187,8 @@ def test_a_lag_that_is_not_counted_to_its_end_says_so(
         factories.append(f"e-{number}", tenant_id="tenant-a", user_id="ana")
     monkeypatch.setattr(dashboard, "LAG_BOUND", 3)
 
-    assert tile(look(boss), "Processing delay")["hint"] == "3+ events wait"
+    hint = tile(look(boss), "Processing delay")["hint"]
+    assert hint == "3+ events wait for leaderboards.scoring"
 
 
 # --- Health --------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from phoenix_site.common.arrays import TimeArray, UuidArray, register
 from phoenix_site.common.logging import get_logger
 from players.constants import LAST_SEEN_SECONDS, REGISTRATION, REGISTRATION_BATCH_SIZE
 from players.rules.identity import is_external_id
-from players.services.registration import ensure_players
+from players.services import registration
 from players.types import PlayerKey
 
 log = get_logger(__name__)
@@ -108,7 +108,7 @@ def _register(events: Sequence[StoredEvent], now: datetime) -> None:
     for event in events:
         first.setdefault(_key(event), event)
     if first:
-        _note_seen(events, ensure_players(first, now=now, causes=first))
+        _note_seen(events, registration.ensure_players(first, now=now, causes=first))
 
 
 def _key(event: StoredEvent) -> PlayerKey:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from ingestion import selectors as ingestion
 from ingestion.models import Cursor, Event, QuarantineEntry
 from ingestion.rules.sharding import shard_of
-from ingestion.services import log, quarantine
+from ingestion.services import cursors, log, quarantine
 from ingestion.services.store import store_rows
 from ingestion.types import EventInput
 from phoenix_site.common.nudges import waiting_key
@@ -19,7 +19,7 @@ from players import tasks
 from players.constants import REGISTRATION
 from players.exceptions import PlayerNotFoundError
 from players.models import Player
-from players.services import consumption
+from players.services import consumption, registration
 from tenants.models import Tenant
 from tenants.services import audit
 from tests.conftest import ANA
@@ -92,7 +92,7 @@ def test_a_batch_and_its_cursor_commit_together(
         raise PlayerNotFoundError("the end comes before the commit")
 
     with monkeypatch.context() as broken:
-        broken.setattr(consumption.cursors, "advance_cursor", fail)
+        broken.setattr(cursors, "advance_cursor", fail)
         with pytest.raises(PlayerNotFoundError):
             register()
     assert not Player.objects.exists()
@@ -146,14 +146,14 @@ def test_an_event_that_the_database_refuses_lets_the_others_pass(
 ) -> None:
     others = peers(4)
     send(*others[:2], ANA, *others[2:])
-    ensure = consumption.ensure_players
+    ensure = registration.ensure_players
 
     def refuse_ana(keys: Any, **options: Any) -> Any:
         if ("tenant-a", ANA) in keys:
             raise DataError("never")
         return ensure(keys, **options)
 
-    monkeypatch.setattr(consumption, "ensure_players", refuse_ana)
+    monkeypatch.setattr(registration, "ensure_players", refuse_ana)
     while register():
         pass
 
