@@ -6,6 +6,13 @@ from rewards.models.achievements import (
     AchievementUnlock,
     AchievementValue,
 )
+from rewards.models.coupons import (
+    Coupon,
+    CouponCode,
+    CouponRedemption,
+    CouponTally,
+    CouponUse,
+)
 from rewards.models.grants import Badge, Grant, GrantMove, InventoryItem
 from rewards.models.items import RewardConfig, RewardItem
 from rewards.models.jobs import Job
@@ -27,6 +34,7 @@ from rewards.models.rules import (
     Rule,
     RuleBudget,
     RuleChange,
+    RuleNotice,
     RuleUse,
     RuleVersion,
 )
@@ -40,6 +48,11 @@ __all__ = [
     "AchievementValue",
     "Badge",
     "BookStamp",
+    "Coupon",
+    "CouponCode",
+    "CouponRedemption",
+    "CouponTally",
+    "CouponUse",
     "Currency",
     "DocumentVersion",
     "Firing",
@@ -62,6 +75,7 @@ __all__ = [
     "Rule",
     "RuleBudget",
     "RuleChange",
+    "RuleNotice",
     "RuleUse",
     "RuleVersion",
 ]

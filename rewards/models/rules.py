@@ -1,5 +1,6 @@
 """Rules, what they did and what they refused."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -32,6 +33,8 @@ class Rule(UuidModel, TimestampedModel):
     active_version = models.PositiveIntegerField(null=True, blank=True)
     # Of the newest version, so that lists need no second table.
     name = models.CharField(max_length=255)
+    # Of which periods uses are counted: those that any published version ever asked for.
+    tracked_periods = ArrayField(models.CharField(max_length=5), default=list, blank=True)
 
     class Meta:
         constraints = [
@@ -137,6 +140,26 @@ class RuleBudget(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule_id} {self.firings} {self.cost}"
+
+
+class RuleNotice(UuidModel):
+    """What staff were told of a rule's budget: that it is used to 80 or 100 percent."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    rule = models.ForeignKey(Rule, on_delete=models.CASCADE, related_name="notices", db_index=False)
+    share = models.PositiveSmallIntegerField("percent")
+    text = models.CharField(max_length=500)
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            # The newest notices of a rule and of a tenant.
+            models.Index(fields=["rule", "-at"], name="rule_notice_by_rule"),
+            models.Index(fields=["tenant", "-at"], name="rule_notice_by_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Firing(UuidModel):

@@ -1,8 +1,8 @@
 """The whole document of a rule: read, checked, with every default filled in, and compiled."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, cast, get_args
@@ -102,9 +102,12 @@ def parse_rule(
     return ParsedRule(reader.document(compiled), compiled)
 
 
-def compile_rule(pk: UUID, version: int, document: Mapping[str, Any]) -> CompiledRule:
+def compile_rule(
+    pk: UUID, version: int, document: Mapping[str, Any], *, also_tracked: Iterable[str] = ()
+) -> CompiledRule:
     """Return the rule of a stored version, whose document was checked when it was saved."""
-    return parse_rule(document, pk=pk, version=version).compiled
+    compiled = parse_rule(document, pk=pk, version=version).compiled
+    return replace(compiled, also_tracked=tuple(also_tracked))
 
 
 class _Reader:

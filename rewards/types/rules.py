@@ -157,31 +157,35 @@ class CompiledRule:
     budget: Budget
     priority: int
     group: Group | None
+    # Periods of which other versions of the rule want uses to be counted.
+    also_tracked: tuple[str, ...] = ()
 
     # The place among the rules of an event: higher priority first, then by id.
     order: tuple[int, str] = field(init=False)
     # Whether its conditions depend on the event alone, not on the state of the player.
     is_static: bool = field(init=False)
-    # The periods whose uses the rule has to know: ``day``, ``week``, ``total``.
+    # The periods in which its uses are counted: ``day``, ``total``, ``week``.
     tracked: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "order", (-self.priority, self.rule_id))
         set_field(self, "is_static", self.needs.isdisjoint(("player", "wallet")))
-        set_field(self, "tracked", _tracked(self.per_player, self.amount_caps))
+        set_field(self, "tracked", _tracked(self))
 
     def __hash__(self) -> int:
         return hash((self.pk, self.version))
 
 
-def _tracked(firings: PeriodCaps, amounts: PeriodCaps) -> tuple[str, ...]:
+def _tracked(rule: CompiledRule) -> tuple[str, ...]:
+    firings, amounts = rule.per_player, rule.amount_caps
     caps = {
         "day": (firings.day, amounts.day),
         "total": (firings.total,),
         "week": (firings.week, amounts.week),
     }
-    return tuple(name for name, each in caps.items() if any(cap is not None for cap in each))
+    own = {name for name, each in caps.items() if any(cap is not None for cap in each)}
+    return tuple(sorted(own.union(rule.also_tracked)))
 
 
 @dataclass(frozen=True, slots=True)
