@@ -2,9 +2,10 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from players.constants import BLOCKING_STATUSES
@@ -13,14 +14,14 @@ from players.constants import BLOCKING_STATUSES
 PlayerKey = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class PlayerFacts:
+class PlayerFacts(NamedTuple):
     """What rules, claims and boards have to know of a player, as of one instant.
 
     ``timezone`` is an IANA name, the tenant's where the player has none. ``ban_scopes`` are those
     in force at that instant. ``document`` is what conditions read as ``player.*``; what is not
     known of a player is not in it. ``zone_changes`` are (since, IANA name), oldest first; before
-    the first the player had the tenant's zone.
+    the first the player had the tenant's zone. A named tuple because consumers make thousands, and
+    a frozen dataclass of this size takes four times as long.
     """
 
     player_id: UUID
@@ -31,7 +32,7 @@ class PlayerFacts:
     is_opted_out: bool = False
     ban_scopes: frozenset[str] = frozenset()
     registered_at: datetime | None = None
-    document: Mapping[str, Any] = field(default_factory=dict)
+    document: Mapping[str, Any] = MappingProxyType({})
     tenant_timezone: str = "UTC"
     zone_changes: Sequence[tuple[datetime, str]] = ()
 
