@@ -248,7 +248,7 @@ def _wallet_rows(wallets: Iterable[WalletState]) -> Iterable[_Row]:
 
 def _pool_rows(pools: Iterable[AccountState]) -> Iterable[_Row]:
     for pool in pools:
-        if pool.id is not None and pool.balance != pool.stored:
+        if pool.id is not None and pool.balance not in (None, pool.stored):
             yield (pool.id, pool.stored, pool.balance, ZERO, ZERO, False)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import ClassVar, Final, Protocol, TypeVar, cast
 from uuid import UUID
 
@@ -92,6 +93,8 @@ class Settlement:
         self._events: list[EventInput] = []
         self._changes: list[WalletChange] = []
         self.lots = LotBook(self._wallets)
+        # Counted up from one that is random, so that ids have the order of what happened.
+        self._ids = count(uuid7().int)
 
     # --- What there is ---------------------------------------------------------------------------
 
@@ -287,7 +290,7 @@ class Settlement:
             if account.balance is not None and EXACT.add(account.balance, amount) < 0:
                 raise InsufficientBalanceError("The balance is too small.")
         draft = Draft(
-            id=uuid7(),
+            id=UUID(int=next(self._ids)),
             kind=kind,
             key=key,
             content_hash=digest,
