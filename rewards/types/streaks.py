@@ -76,36 +76,3 @@ class StreakConfig:
     freeze: FreezePolicy | None = None
     late_seconds: int = 0
     document: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class StreakEdition:
-    """What a streak was from ``at`` on, until the next edition."""
-
-    at: datetime
-    status: StreakStatus
-    config: StreakConfig
-
-
-@dataclass(frozen=True, slots=True)
-class StreakView:
-    """A streak as the consumer has it; ``editions`` are all it ever was, oldest first."""
-
-    id: UUID
-    tenant_id: str
-    name: str
-    description: str
-    status: StreakStatus
-    editions: tuple[StreakEdition, ...]
-
-    @property
-    def config(self) -> StreakConfig:
-        """Return the newest config."""
-        return self.editions[-1].config
-
-    def edition_at(self, instant: datetime) -> StreakEdition | None:
-        """Return the edition in force at ``instant``; ``None`` before the streak was made."""
-        for edition in reversed(self.editions):
-            if edition.at <= instant:
-                return edition
-        return None
