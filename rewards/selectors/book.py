@@ -6,14 +6,16 @@ from typing import Any, Final
 from django.db.models import OuterRef, Subquery
 
 from rewards.models import BookStamp
-from rewards.selectors import currencies, items
+from rewards.selectors import achievements, currencies, items
 from rewards.types.book import Book
 from tenants.models import Tenant
 
 __all__ = ["BOOK_PARTS", "book_of", "books", "forget_books"]
 
 # (name, loader): a subject that the consumer reads adds its own; see ``Book.part``.
-BOOK_PARTS: Final[tuple[tuple[str, Callable[[str], Any]], ...]] = ()
+BOOK_PARTS: Final[tuple[tuple[str, Callable[[str], Any]], ...]] = (
+    ("achievements", achievements.load),
+)
 
 _MAX_BOOKS: Final = 1000
 # A change that was committed while a book was loaded could be in one part and not in another.
