@@ -2,25 +2,33 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db.models import QuerySet
 
+from phoenix_site.common.documents import plain_number
 from phoenix_site.common.exceptions import NotFoundError
 from rewards.models import RewardConfig, RewardItem
 from rewards.types.book import ConfigView, ItemView, TierView
+from rewards.types.listing import Listing, ListQuestion
 
 __all__ = [
+    "config_document",
+    "config_page",
     "config_view",
     "configs_of_tenant",
     "get_config",
     "get_item",
+    "item_document",
+    "item_page",
     "item_view",
     "items_of_tenant",
     "load_configs",
     "load_items",
 ]
+
+Row = TypeVar("Row", RewardItem, RewardConfig)
 
 
 def load_items(tenant_id: str) -> dict[UUID, ItemView]:
@@ -59,6 +67,48 @@ def get_config(tenant_id: str, config_id: UUID) -> RewardConfig:
     return row
 
 
+def item_page(tenant_id: str, asked: ListQuestion) -> Listing[RewardItem]:
+    """Return a page of the library; the filter is ``reward_type``. Queries: 2."""
+    rows = _asked(items_of_tenant(tenant_id), asked)
+    if "reward_type" in asked.filters:
+        rows = rows.filter(reward_type=asked.filters["reward_type"])
+    return Listing(list(rows[asked.offset : asked.offset + asked.limit]), rows.count())
+
+
+def config_page(tenant_id: str, asked: ListQuestion) -> Listing[RewardConfig]:
+    """Return a page of the library; the filter is ``type``. Queries: 2."""
+    rows = _asked(configs_of_tenant(tenant_id), asked)
+    if "type" in asked.filters:
+        rows = rows.filter(config_type=asked.filters["type"])
+    return Listing(list(rows[asked.offset : asked.offset + asked.limit]), rows.count())
+
+
+def item_document(row: RewardItem) -> dict[str, Any]:
+    """Return the item's fields as its versions keep them."""
+    return {
+        "name": row.name,
+        "description": row.description,
+        "image_url": row.image_url,
+        "reward_type": row.reward_type,
+        "payload": row.payload,
+        "unit_cost": plain_number(row.unit_cost),
+        "claim": row.claim,
+        "claim_within_s": row.claim_within_s,
+        "activation": row.activation,
+        "active": row.is_active,
+    }
+
+
+def config_document(row: RewardConfig) -> dict[str, Any]:
+    """Return the config's fields as its versions keep them."""
+    return {
+        "name": row.name,
+        "type": row.config_type,
+        "tiers": row.tiers,
+        "active": row.is_active,
+    }
+
+
 def item_view(row: RewardItem) -> ItemView:
     """Return the item as grants are made of it."""
     return ItemView(
@@ -80,6 +130,12 @@ def config_view(row: RewardConfig) -> ConfigView:
     """Return the config with its tiers read."""
     tiers = tuple(_tier(document) for document in row.tiers)
     return ConfigView(row.pk, row.name, row.config_type, tiers, row.is_active)
+
+
+def _asked(rows: QuerySet[Row], asked: ListQuestion) -> QuerySet[Row]:
+    if asked.status is not None:
+        rows = rows.filter(is_active=asked.status == "active")
+    return rows.filter(name__icontains=asked.search) if asked.search else rows
 
 
 def _tier(document: Mapping[str, Any]) -> TierView:

@@ -63,6 +63,7 @@ Clock = Callable[[], datetime]
 _NO_ADDRESS: Final = "no_address"
 _LOST: Final = "lost"
 _HANDLER_FAILED: Final = "handler_failed"
+_CANCELLED: Final = "cancelled"
 _OWN_HEADERS: Final = frozenset(
     {"content-type", "x-request-id", "signature", "signature-key-id", "user-agent"}
 )
@@ -192,6 +193,22 @@ def retry_delivery(delivery_id: UUID, *, actor: Actor, now: datetime, reason: st
     )
     nudge_task(settings.PHOENIX_DELIVERY_TASK)
     return delivery
+
+
+@transaction.atomic
+def cancel_delivery(*, tenant_id: str, key: str, now: datetime) -> bool:
+    """Give up a waiting delivery; return whether it will not be sent any more.
+
+    One that is being sent at the moment is left alone. Its handler hears nothing. Locks: the
+    delivery, without waiting for whoever has it. Repeats: harmless.
+    """
+    rows = Delivery.objects.select_for_update(skip_locked=True)
+    delivery = rows.filter(tenant_id=tenant_id, key=key, claim__isnull=True).first()
+    if delivery is None or delivery.state != Delivery.State.PENDING:
+        return delivery is not None and delivery.state == Delivery.State.FAILED
+    delivery.last_error = _CANCELLED
+    _close(delivery, "failed", now=now)
+    return True
 
 
 def purge_closed(*, now: datetime) -> int:
