@@ -42,7 +42,7 @@ class RunningPhoenix(Instance):
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process ids by name: phoenix, postgres, valkey, beat, consumers, timed, outbox, web-1, …"""
+        """Process ids by name: phoenix, postgres, valkey, beat, consumers, outbox, web-1, …"""
         return dict(self.state.get("processes", {}))
 
     def kill(self, name: str) -> int:

@@ -1,7 +1,15 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from phoenix_site.common.env import env_bool, env_int, env_list, env_secret, env_str
+from phoenix_site.common.env import (
+    env_bool,
+    env_int,
+    env_list,
+    env_networks,
+    env_seconds,
+    env_secret,
+    env_str,
+)
 
 
 def test_an_absent_variable_takes_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +52,20 @@ def test_missing_and_too_small_values_are_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PHOENIX_X", "3")
     with pytest.raises(ImproperlyConfigured, match="at least 5"):
         env_int("PHOENIX_X", 9, minimum=5)
+
+
+def test_durations_and_networks_are_lists_that_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PHOENIX_X", raising=False)
+    assert env_seconds("PHOENIX_X", "0, 5,0.5") == [0, 5, 0.5]
+    assert env_networks("PHOENIX_X") == []
+    monkeypatch.setenv("PHOENIX_X", "127.0.0.0/8, ::1")
+    assert env_networks("PHOENIX_X") == ["127.0.0.0/8", "::1"]
+
+    for text in ("", "soon", "-1", "nan", "inf", "1,99999999"):
+        monkeypatch.setenv("PHOENIX_X", text)
+        with pytest.raises(ImproperlyConfigured, match="PHOENIX_X"):
+            env_seconds("PHOENIX_X", "0")
+    for text in ("10.0.0.1/8", "everything"):
+        monkeypatch.setenv("PHOENIX_X", text)
+        with pytest.raises(ImproperlyConfigured, match="PHOENIX_X"):
+            env_networks("PHOENIX_X")

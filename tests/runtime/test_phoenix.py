@@ -18,7 +18,7 @@ from tests.processes import RunningPhoenix
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("phoenix")]
 
-CHILDREN = ("beat", "consumers", "timed", "outbox", "valkey", "web-1", "web-2", "postgres")
+CHILDREN = ("beat", "consumers", "timed", "jobs", "outbox", "valkey", "web-1", "web-2", "postgres")
 MEMORY_LIMIT_MIB = 200
 
 
@@ -80,7 +80,7 @@ def test_every_child_runs_and_is_small(phoenix: RunningPhoenix) -> None:
     pids = phoenix.pids
 
     assert set(pids) == {"phoenix", *CHILDREN}
-    for name in ("phoenix", "beat", "consumers", "timed", "outbox", "web-1", "web-2"):
+    for name in ("phoenix", "beat", "consumers", "timed", "jobs", "outbox", "web-1", "web-2"):
         assert memory_mib(pids[name]) < MEMORY_LIMIT_MIB, name
 
 

@@ -15,10 +15,11 @@ from django.db import IntegrityError, transaction
 from pytest_django import DjangoCaptureOnCommitCallbacks
 from pytest_django.fixtures import Settings
 
+from phoenix_site.common import nudges
 from phoenix_site.common.exceptions import ConflictError, InvalidInputError, NotFoundError
 from phoenix_site.common.ids import uuid7
 from phoenix_site.common.nudges import waiting_key
-from phoenix_site.common.redis import get_redis
+from phoenix_site.common.redis import RedisError, get_redis
 from tenants.constants import DELIVERIES_KEPT, DELIVERY_LEASE
 from tenants.exceptions import IdempotencyConflictError
 from tenants.models import AuditEntry, Delivery, SigningKey, Tenant
@@ -101,6 +102,24 @@ def test_senders_are_woken_after_the_commit_and_not_before(
         assert not get_redis().exists(waiting)
 
     assert get_redis().exists(waiting)
+
+
+def test_without_redis_the_call_is_owed_all_the_same(
+    operator: Operator,
+    clock: Clock,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise RedisError
+
+    monkeypatch.setattr(nudges, "get_redis", refuse)
+    with django_capture_on_commit_callbacks(execute=True):
+        made = owe()
+
+    send(clock)
+
+    assert fresh(made).state == "delivered"
 
 
 def test_what_was_rolled_back_is_not_owed(operator: Operator, clock: Clock) -> None:

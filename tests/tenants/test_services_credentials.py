@@ -146,6 +146,18 @@ def test_secrets_are_encrypted_anew_under_the_first_key(
     assert authentication.authenticate_admin(with_key(made.value), now=utc_now())
 
 
+def test_the_public_part_of_a_signing_key_is_shown_by_command(
+    db: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("show_signing_key", "outbound")
+
+    shown = capsys.readouterr().out
+    key = SigningKey.objects.get(purpose="outbound")
+    assert key.kid in shown
+    assert "BEGIN PUBLIC KEY" in shown
+    assert "PRIVATE" not in shown
+
+
 def test_a_signing_key_is_rotated_or_withdrawn_by_command(
     db: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

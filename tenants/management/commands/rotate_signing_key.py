@@ -10,7 +10,7 @@ from tenants.services import signing_keys
 
 
 class Command(BaseCommand):
-    help = "Sign new tokens with a new key; tokens under the old one go on until they end."
+    help = "Sign tokens or calls with a new key; tokens under the old one go on until they end."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("purpose", choices=SigningKey.Purpose.values)
@@ -23,4 +23,4 @@ class Command(BaseCommand):
         key = signing_keys.rotate_signing_key(
             options["purpose"], now=timezone.now(), overlap=overlap
         )
-        self.stdout.write(f"New tokens are signed with {key.kid}.")
+        self.stdout.write(f"From now on {key.kid} signs.")
