@@ -320,7 +320,10 @@ PHOENIX_RETENTION_HOLDS: list[str] = ["leaderboards.selectors.windows.retention_
 
 # Kinds of work too long for a request: ``run`` is a function (JobRun) -> its result, ``scope`` the
 # family of scopes that may read and cancel it.
-PHOENIX_JOB_KINDS: dict[str, dict[str, str]] = {}
+PHOENIX_JOB_KINDS: dict[str, dict[str, str]] = {
+    "ladder_apply": {"run": "rewards.services.ladder_changes.apply"},
+    "ladder_preview": {"run": "rewards.services.ladder_changes.preview"},
+}
 
 # --- Deliveries --------------------------------------------------------------------------------
 

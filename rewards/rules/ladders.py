@@ -13,6 +13,7 @@ from uuid import UUID
 
 from phoenix_site.common.documents import Section, plain_number
 from phoenix_site.common.faults import Fault
+from rewards.exceptions import DocumentError
 from rewards.rules.identifiers import is_slug
 from rewards.types.ladders import Curve, LevelStep, RankGroup
 
@@ -25,21 +26,13 @@ _LEVEL_KEYS: Final = ("level", "xp_required", "xp_range", "item_ids", "benefits"
 _RANK_KEYS: Final = ("rank_id", "name", "image_url", "weight", "levels", "item_ids")
 
 
-class LadderError(ValueError):
-    """The document is no ladder; ``faults`` has everything that is wrong with it."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults))
-        self.faults = tuple(faults)
-
-
 def parse_curve(levels: Any, ranks: Any) -> Curve:
-    """Return the curve that the two lists of a document describe. Raises: ``LadderError``."""
+    """Return the curve that the two lists of a document describe. Raises: ``DocumentError``."""
     faults: list[Fault] = []
     steps = _read_levels(levels, faults)
     groups = _read_ranks(ranks if ranks is not None else [], len(steps), faults)
     if faults:
-        raise LadderError(faults)
+        raise DocumentError(faults)
     return make_curve(steps, groups)
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rewards.exceptions import DocumentError
 from rewards.rules import ladders
-from rewards.rules.ladders import LadderError, parse_curve
+from rewards.rules.ladders import parse_curve
 
 ITEM = uuid4()
 
@@ -26,7 +27,7 @@ THREE = [level(1, 0), level(2, 100, item_ids=[str(ITEM)]), level(3, 300)]
 
 
 def faults_of(levels: Any, ranks: Any = None) -> dict[str, str]:
-    with pytest.raises(LadderError) as caught:
+    with pytest.raises(DocumentError) as caught:
         parse_curve(levels, ranks)
     return {fault.path: fault.message for fault in caught.value.faults}
 
