@@ -14,7 +14,7 @@ from uuid import UUID
 from phoenix_site.common.arrays import BigintArray, TextArray, TimeArray, UuidArray
 from rewards.rules.lots import Draw, draw
 from rewards.services.statements import run
-from rewards.types.money import EXACT, ZERO, LotState, WalletState
+from rewards.types.money import EXACT, LotState, WalletState
 
 __all__ = ["LotBook"]
 
@@ -177,11 +177,3 @@ class LotBook:
 
 def _name(wallet: WalletState) -> _Name:
     return (wallet.player_id, wallet.currency.pk)
-
-
-def covered(draws: Iterable[Draw]) -> Decimal:
-    """Return what draws took together."""
-    total = ZERO
-    for each in draws:
-        total = EXACT.add(total, each.amount)
-    return total

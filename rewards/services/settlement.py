@@ -157,7 +157,7 @@ class Settlement:
         """
         if kind in EARNING and not raises_lifetime:
             raise ValueError("what is credited or won counts as earned; a refund has its own kind")
-        self._check_amount(currency, amount)
+        self.check_amount(currency, amount)
         if not currency.has_wallets:
             raise InvalidInputError(f"Players hold no {currency.currency_id}.")
         wallet = self.wallet(player_id, currency)
@@ -188,7 +188,7 @@ class Settlement:
         Raises: ``NotSpendableError``, ``InsufficientBalanceError``, and as ``credit``.
         Repeats: as ``credit``.
         """
-        self._check_amount(currency, amount)
+        self.check_amount(currency, amount)
         if not currency.is_spendable:
             raise NotSpendableError(f"{currency.currency_id} cannot be spent.")
         wallet = self.wallet(player_id, currency)
@@ -219,7 +219,7 @@ class Settlement:
 
         Raises: ``InsufficientBalanceError``; ``PostingConflictError`` and repeats as ``credit``.
         """
-        self._check_amount(currency, amount)
+        self.check_amount(currency, amount)
         wallet = self.wallet(player_id, currency)
         lines = [(wallet.wallet, -amount), (target or self.house(currency, "issuer"), amount)]
         tenant_id = cause.tenant_id
@@ -231,10 +231,20 @@ class Settlement:
         draft = self.post(
             "reversal", lines, cause=cause, key=key, player_id=player_id, reverses=reverses
         )
-        self.lots.draw(wallet, amount, credit_id=reverses)
-        if lowers_lifetime:
-            self._change_lifetime(wallet, -amount, cause)
+        self.unwind(wallet.wallet, -amount, draft, was_earned=lowers_lifetime)
         return Movement(draft.id, wallet.available)
+
+    def unwind(
+        self, account: AccountState, amount: Decimal, draft: Draft, *, was_earned: bool
+    ) -> None:
+        """Keep lots and what was earned in step with what a reversal moved on a wallet."""
+        wallet = self._wallets[_owner(account)]
+        if amount > 0:
+            self.receive(wallet, amount, draft.id)
+            return
+        self.lots.draw(wallet, -amount, credit_id=draft.reverses)
+        if was_earned:
+            self._change_lifetime(wallet, amount, draft.cause)
 
     def repeated(
         self,
@@ -422,7 +432,8 @@ class Settlement:
             WalletChange(wallet.player_id, wallet.currency, before, wallet.lifetime_earned, cause)
         )
 
-    def _check_amount(self, currency: CurrencyView, amount: Decimal) -> None:
+    def check_amount(self, currency: CurrencyView, amount: Decimal) -> None:
+        """Refuse what no posting may be. Raises: ``InvalidInputError``."""
         if not (amount.is_finite() and 0 < amount < MAX_AMOUNT):
             raise InvalidInputError("An amount is greater than 0 and less than 10^18.")
         if not currency.fits(amount):
@@ -433,6 +444,11 @@ class Settlement:
 
 def _digest(kind: str, lines: Iterable[tuple[AccountState, Decimal]], reverses: UUID | None) -> str:
     return ledger.content_hash(kind, lines, reverses)
+
+
+def _owner(account: AccountState) -> tuple[UUID, UUID]:
+    assert account.player_id is not None  # noqa: S101 - only wallets are asked for
+    return (account.player_id, account.currency_pk)
 
 
 def _move(account: AccountState, amount: Decimal) -> Line:
