@@ -62,3 +62,15 @@ PATH_SAMPLE: Final = 200
 
 # Levels that give what levels stand on, and the like, follow each other so often in one go.
 MAX_FOLLOW_ROUNDS: Final = 8
+
+# --- Coupons -------------------------------------------------------------------------------------
+
+# No sign that a path, a spreadsheet or a person reading aloud could take for something else.
+COUPON_CODE_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{2,63}$"
+MAX_CODES: Final = 100_000
+# More than so many codes or rows are a job.
+MAX_CODES_AT_ONCE: Final = 1000
+COUPON_BATCH_SIZE: Final = 5000
+# So many failures of a player within so long, and every further attempt is refused (CPN-6).
+COUPON_FAILURES: Final = 20
+COUPON_FAILURE_SECONDS: Final = 600

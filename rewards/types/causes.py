@@ -11,7 +11,16 @@ from ingestion.types import EventInput
 __all__ = ["Cause", "CauseKind", "RuleRef", "child_event"]
 
 CauseKind = Literal[
-    "event", "firing", "grant", "order", "hold", "staff", "api_key", "transaction", "lot"
+    "event",
+    "firing",
+    "grant",
+    "order",
+    "hold",
+    "staff",
+    "api_key",
+    "transaction",
+    "lot",
+    "redemption",
 ]
 
 

@@ -1,7 +1,7 @@
 """Jobs: queued, run, followed, cancelled, and taken up again after a worker died."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -32,7 +32,7 @@ def _kinds(settings: Settings) -> None:
 
 
 @pytest.fixture
-def other_kind(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def other_kind(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that gives the kind ``other`` its work."""
 
     def use(work: Callable[[JobRun], dict[str, Any]]) -> None:
@@ -55,7 +55,7 @@ def run(job: Job, now: datetime = NOON) -> Job:
 def test_a_job_runs_to_its_end_and_shows_its_result(tenant_a: Tenant) -> None:
     job = run(queue(tenant_a))
 
-    assert (job.status, job.progress, job.result) == ("done", 1, {"done": STEPS})
+    assert (job.status, float(job.progress), job.result) == ("done", 1, {"done": STEPS})
     assert (job.started_at, job.finished_at, job.attempt) == (NOON, NOON, 1)
     assert written() == STEPS
 
