@@ -39,6 +39,7 @@ __all__ = [
     "Collection",
     "admin_paths",
     "collection_paths",
+    "page_parameters",
     "read_list_question",
     "read_object",
     "shared_path",
@@ -58,7 +59,7 @@ class Create(Protocol):
     """Make an object of ``document`` (a JSON object). Raises: ``DocumentError`` with all faults."""
 
     def __call__(
-        self, tenant_id: str, document: Mapping[str, Any], *, actor: Actor, now: datetime
+        self, tenant_id: str, document: Mapping[str, Any], /, *, actor: Actor, now: datetime
     ) -> Any: ...
 
 
@@ -70,14 +71,21 @@ class Change(Protocol):
     """
 
     def __call__(
-        self, tenant_id: str, key: Any, document: Mapping[str, Any], *, actor: Actor, now: datetime
+        self,
+        tenant_id: str,
+        key: Any,
+        document: Mapping[str, Any],
+        /,
+        *,
+        actor: Actor,
+        now: datetime,
     ) -> Any: ...
 
 
 class Archive(Protocol):
     """Take the object of this key out of use. Repeats: harmless."""
 
-    def __call__(self, tenant_id: str, key: Any, *, actor: Actor, now: datetime) -> object: ...
+    def __call__(self, tenant_id: str, key: Any, /, *, actor: Actor, now: datetime) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +120,8 @@ class Collection:
     input_shape: type[Serializer[Any]]
     output_shape: type[Serializer[Any]]
     list_shape: type[Serializer[Any]]
+    # What PATCH and duplicate take, where that differs from a new object.
+    change_shape: type[Serializer[Any]] | None = None
     also: tuple[str, ...] = ()
     # Paths of the short form that another gateway shares: the subject mounts these itself.
     shared: tuple[str, ...] = field(default=())
@@ -348,6 +358,7 @@ def _described(base: type[AdminView], collection: Collection) -> Any:
     if base is MemberView and collection.patch is None:
         view.http_method_names = [name for name in view.http_method_names if name != "patch"]
     one, tags = collection.output_shape, [collection.tag]
+    change = collection.change_shape or collection.input_shape
     shapes: dict[type[AdminView], dict[str, Any]] = {
         CollectionView: {
             "get": {"responses": {200: collection.list_shape}, "parameters": _list(collection)},
@@ -356,12 +367,15 @@ def _described(base: type[AdminView], collection: Collection) -> Any:
         MemberView: {
             "get": {"responses": {200: one}},
             "put": {"responses": {200: one}, "request": collection.input_shape},
-            "patch": {"responses": {200: one}, "request": collection.input_shape},
+            "patch": {"responses": {200: one}, "request": change},
             "delete": {"responses": {204: None}},
         },
-        DuplicateView: {"post": {"responses": {201: one}, "request": collection.input_shape}},
+        DuplicateView: {"post": {"responses": {201: one}, "request": change}},
         VersionsView: {
-            "get": {"responses": {200: VersionListOutput}, "parameters": _page(MAX_VERSIONS)}
+            "get": {
+                "responses": {200: VersionListOutput},
+                "parameters": page_parameters(MAX_VERSIONS),
+            }
         },
     }
     for method, shape in shapes[base].items():
@@ -380,7 +394,8 @@ def _copied(handler: Callable[..., Any]) -> Callable[..., Any]:
     return copy
 
 
-def _page(maximum: int, default: int | None = None) -> list[OpenApiParameter]:
+def page_parameters(maximum: int, default: int | None = None) -> list[OpenApiParameter]:
+    """Return the parameters of a page of a list, for the reference."""
     limit = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default or maximum}
     offset = {"type": "integer", "minimum": 0, "default": 0}
     return [OpenApiParameter("limit", limit), OpenApiParameter("offset", offset)]
@@ -391,5 +406,5 @@ def _list(collection: Collection) -> list[OpenApiParameter]:
         OpenApiParameter("status", str, enum=collection.statuses),
         OpenApiParameter("q", str, description="Part of the name."),
         *(OpenApiParameter(name, str) for name in collection.filters),
-        *_page(MAX_LIMIT, DEFAULT_LIMIT),
+        *page_parameters(MAX_LIMIT, DEFAULT_LIMIT),
     ]

@@ -9,19 +9,22 @@ from django.db.models import QuerySet
 
 from phoenix_site.common.documents import plain_number
 from phoenix_site.common.exceptions import NotFoundError
-from rewards.models import RewardConfig, RewardItem
+from rewards.models import DocumentVersion, RewardConfig, RewardItem
+from rewards.selectors.documents import versions_of
 from rewards.types.book import ConfigView, ItemView, TierView
 from rewards.types.listing import Listing, ListQuestion
 
 __all__ = [
     "config_document",
     "config_page",
+    "config_versions",
     "config_view",
     "configs_of_tenant",
     "get_config",
     "get_item",
     "item_document",
     "item_page",
+    "item_versions",
     "item_view",
     "items_of_tenant",
     "load_configs",
@@ -81,6 +84,16 @@ def config_page(tenant_id: str, asked: ListQuestion) -> Listing[RewardConfig]:
     if "type" in asked.filters:
         rows = rows.filter(config_type=asked.filters["type"])
     return Listing(list(rows[asked.offset : asked.offset + asked.limit]), rows.count())
+
+
+def item_versions(tenant_id: str, item_id: UUID) -> list[DocumentVersion]:
+    """Return the item's versions, newest first. Raises: ``NotFoundError``. Queries: 2."""
+    return versions_of("reward_item", get_item(tenant_id, item_id).pk)
+
+
+def config_versions(tenant_id: str, config_id: UUID) -> list[DocumentVersion]:
+    """Return the config's versions, newest first. Raises: ``NotFoundError``. Queries: 2."""
+    return versions_of("reward_config", get_config(tenant_id, config_id).pk)
 
 
 def item_document(row: RewardItem) -> dict[str, Any]:
