@@ -277,6 +277,8 @@ CELERY_TASK_ROUTES = {
     "leaderboards.tasks.sweep_windows": {"queue": "timed"},
     "leaderboards.tasks.close_window": {"queue": "timed"},
     "tenants.tasks.deliver_due": {"queue": "outbox"},
+    "rewards.tasks.apply_rules": {"queue": "rewards"},
+    "rewards.tasks.sweep_rules": {"queue": "timed"},
     "rewards.tasks.run_job": {"queue": "jobs"},
     "rewards.tasks.sweep_jobs": {"queue": "timed"},
 }
@@ -290,6 +292,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "purge-snapshots": {"task": "leaderboards.tasks.purge_snapshots", "schedule": 3600.0},
     "purge-events": {"task": "ingestion.tasks.purge_events", "schedule": 3600.0},
     "deliver-due": {"task": "tenants.tasks.deliver_due", "schedule": 1.0},
+    "sweep-rules": {"task": "rewards.tasks.sweep_rules", "schedule": 1.0},
+    "purge-refusals": {"task": "rewards.tasks.purge_refusals", "schedule": 3600.0},
     "sweep-jobs": {"task": "rewards.tasks.sweep_jobs", "schedule": 1.0},
     "purge-tenant-leftovers": {"task": "tenants.tasks.purge_leftovers", "schedule": 3600.0},
 }
@@ -311,6 +315,10 @@ PHOENIX_EVENT_CONSUMERS: dict[str, dict[str, str]] = {
         "task": "leaderboards.tasks.score_events",
         "replay": "leaderboards.services.scoring.replay_event",
         "effects": "leaderboards.selectors.explanations.event_effects",
+    },
+    "rewards.rules": {
+        "task": "rewards.tasks.apply_rules",
+        "replay": "rewards.services.consumer.replay_event",
     },
 }
 # Functions (tenant_id) -> datetime | None: events received at or after it must not be purged yet.

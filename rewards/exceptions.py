@@ -135,3 +135,9 @@ class AmountRangeError(ConflictError):
 
 class CurrencyChangedError(ConflictError):
     """The currency was changed while the first posting in it was made: try again."""
+
+
+class EventRefusedError(ConflictError):
+    """An event cannot be processed, again; ``code`` says why, as its quarantine entry does."""
+
+    code = "EVENT_REFUSED"

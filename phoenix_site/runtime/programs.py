@@ -21,7 +21,7 @@ MOST_WEB_PROCESSES = 4
 # Calls to other systems at one time; a slow one holds a thread for ten seconds.
 OUTBOX_THREADS = 8
 # One per family of event consumers; a worker takes from them by turns.
-CONSUMER_QUEUES = "scoring,players"
+CONSUMER_QUEUES = "scoring,players,rewards"
 # Uvicorn's own protocol, plus a way to write to thousands of connections without waiting.
 WEBSOCKETS = "phoenix_site.common.wires:WireProtocol"
 # Python's warnings address developers, for whom the tests turn them into errors.

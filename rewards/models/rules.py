@@ -87,8 +87,14 @@ class RuleChange(models.Model):
     version = models.PositiveIntegerField(null=True)
     author = models.CharField(max_length=255, blank=True, default="")
     reason = models.CharField(max_length=500, blank=True, default="")
+    # When the rule itself came to show it; null for a planned one that is not due yet.
+    applied_at = models.DateTimeField(null=True)
 
     class Meta:
+        indexes = [
+            # What is planned, and the sweep that applies it.
+            models.Index(fields=["at"], name="rule_change_planned", condition=Q(applied_at=None)),
+        ]
         constraints = [
             # One state at one instant; a rule's history in order.
             models.UniqueConstraint(fields=["rule", "at"], name="rule_change_once_per_instant"),

@@ -8,15 +8,22 @@ Gates in order: dates, conditions, chain, player, limits, group, budget, balance
 rules are asked before the first one fires, so they see the wallet as the event found it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 from ingestion.types import StoredEvent
 from players.types import PlayerFacts
 from rewards.constants import MAX_DECIMAL_PLACES, MAX_RULE_DEPTH
 from rewards.exceptions import AmountRangeError
 from rewards.rules import reasons
+from rewards.rules.configs import (
+    items_for_level,
+    items_for_milestone,
+    items_for_rank,
+    items_for_threshold,
+)
 from rewards.rules.periods import bucket_of, buckets_of
 from rewards.rules.reasons import sentence
 from rewards.rules.rule_conditions import root_of
@@ -194,29 +201,33 @@ def _in_range(amount: Decimal) -> Decimal:
     return amount
 
 
-def _plan_items(effect: Effect, item_ids: Sequence[Any], book: Book) -> PlannedEffect:
+def _plan_items(effect: Effect, item_ids: Sequence[UUID], book: Book) -> PlannedEffect:
     known = tuple(item_id for item_id in item_ids if item_id in book.items)
     cost = sum((book.items[item_id].unit_cost for item_id in known), ZERO)
     return PlannedEffect(effect, ZERO, known, cost)
 
 
-def items_of_config(config: ConfigView, event: StoredEvent) -> tuple[Any, ...]:
+def items_of_config(config: ConfigView, event: StoredEvent) -> tuple[UUID, ...]:
     """Return the items of the tier that the event names, else those of the only tier."""
     trigger, key = TIER_KEYS.get(config.config_type, ("", ""))
-    if event.type == trigger:
-        number = event.attrs.get(key)
-        tiers = [tier for tier in config.tiers if _holds(tier, number)]
-    else:
-        tiers = list(config.tiers) if len(config.tiers) == 1 else []
-    return tuple(item_id for tier in tiers for item_id in tier.items_of("default"))
+    number = event.attrs.get(key)
+    if event.type == trigger and isinstance(number, int | Decimal):
+        return _ITEMS_FOR[config.config_type](config, int(number))
+    if event.type == trigger or len(config.tiers) != 1:
+        return ()
+    return config.tiers[0].items_of("default")
 
 
-def _holds(tier: Any, number: Any) -> bool:
-    if not isinstance(number, int | Decimal):
-        return False
-    if tier.rank_min is not None:
-        return bool(tier.rank_min <= number <= (tier.rank_max or tier.rank_min))
-    return bool(tier.value == number)
+def _threshold(config: ConfigView, times: int) -> tuple[UUID, ...]:
+    return items_for_threshold(config, Decimal(times))
+
+
+_ITEMS_FOR: Final[dict[str, Callable[[ConfigView, int], tuple[UUID, ...]]]] = {
+    "leaderboard": items_for_rank,
+    "streak": items_for_milestone,
+    "achievement": _threshold,
+    "level": items_for_level,
+}
 
 
 def _cost(effects: Sequence[PlannedEffect]) -> Decimal:

@@ -21,6 +21,7 @@ from rewards.constants import (
     UNBUILT_EVENTS,
 )
 from rewards.exceptions import DocumentError
+from rewards.rules.event_types import is_type_pattern
 from rewards.rules.identifiers import is_slug
 from rewards.rules.rule_conditions import compile_rule_condition, needs_of, wallets_of
 from rewards.rules.rule_effects import Effects, open_effect
@@ -46,15 +47,15 @@ _KEYS: Final = (
 )
 # What answers have beside the document; a caller may send it back.
 READ_ONLY: Final = frozenset(
-    {"tenant_id", "status", "version", "active_version", "warnings", "created_at", "updated_at"}
+    {
+        *("tenant_id", "status", "version", "active_version", "draft_version", "planned"),
+        *("warnings", "created_at", "updated_at"),
+    }
 )
 _NO_RULE: Final = UUID(int=0)
 _NO_REFERENCES: Final = References()
 _LOWEST, _HIGHEST = -1_000_000, 1_000_000
 _MOST: Final = 2**53 - 1
-_is_event_type = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_-]+)*").fullmatch
-_is_pattern = re.compile(r"(?:[A-Za-z0-9_]+\.(?:[A-Za-z0-9_-]+\.)*)?\*").fullmatch
-_MAX_TYPE_LENGTH: Final = 100
 _MAX_NAME_LENGTH: Final = 255
 _is_group_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9_ -]{0,63}").fullmatch
 
@@ -228,8 +229,7 @@ class _Reader:
 
     def _check_event_names(self, section: Section, names: tuple[str, ...]) -> None:
         for index, name in enumerate(names):
-            is_valid = _is_event_type(name) or _is_pattern(name)
-            if len(name) > _MAX_TYPE_LENGTH or not is_valid:
+            if not is_type_pattern(name):
                 section.refuse(f"names.{index}", "must be an event type; * may be its last segment")
             elif name in PLATFORM_EVENTS or name in UNBUILT_EVENTS:
                 section.refuse(f"names.{index}", "is for triggers of type platform")

@@ -99,9 +99,13 @@ class WindowRow:
 
 @dataclass(slots=True)
 class FreezePurse:
-    """The freezes of one player, by streak; those under ``None`` are good for any."""
+    """The freezes of one player, by streak; those under ``None`` are good for any.
+
+    ``used`` are the pockets from which some were taken, in order.
+    """
 
     held: dict[UUID | None, int] = field(default_factory=dict)
+    used: list[UUID | None] = field(default_factory=list)
 
     def count(self, streak_id: UUID) -> int:
         """Return how many could be used in the streak."""
@@ -112,6 +116,7 @@ class FreezePurse:
         for pocket in (streak_id, None):
             if self.held.get(pocket, 0) > 0:
                 self.held[pocket] -= 1
+                self.used.append(pocket)
                 return True
         return False
 
@@ -170,12 +175,14 @@ class StreakRun:
         ends_at = span.ends_at if after is None else min(span.ends_at, after.starts_at)
         return WindowRow.of(Span(starts_at, ends_at, span.key, span.timezone))
 
-    def attach(self, row: WindowRow) -> None:
-        """Put a window that ``find`` made among the rows."""
+    def attach(self, row: WindowRow) -> bool:
+        """Put a window that ``find`` made among the rows; return whether it was not there."""
         index = bisect_right(self.rows, row.starts_at, key=lambda other: other.starts_at)
-        if index == 0 or self.rows[index - 1] is not row:
-            row.is_changed = True
-            self.rows.insert(index, row)
+        if index and self.rows[index - 1] is row:
+            return False
+        row.is_changed = True
+        self.rows.insert(index, row)
+        return True
 
     def window_at(self, now: datetime) -> WindowRow | None:
         """Return the present window; ``None`` for a rolling streak whose run is over.

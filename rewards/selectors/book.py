@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.db.models import OuterRef, Subquery
 
 from rewards.models import BookStamp
-from rewards.selectors import achievements, currencies, items
+from rewards.selectors import achievements, coupons, currencies, items, ladders, rules
 from rewards.types.book import Book
 from tenants.models import Tenant
 
@@ -15,6 +15,9 @@ __all__ = ["BOOK_PARTS", "book_of", "books", "forget_books"]
 # (name, loader): a subject that the consumer reads adds its own; see ``Book.part``.
 BOOK_PARTS: Final[tuple[tuple[str, Callable[[str], Any]], ...]] = (
     ("achievements", achievements.load),
+    ("coupons", coupons.load),
+    ("ladders", ladders.load),
+    ("rules", rules.load),
 )
 
 _MAX_BOOKS: Final = 1000
