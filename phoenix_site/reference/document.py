@@ -14,7 +14,15 @@ from ingestion.constants import INTERNAL_EVENT_TYPES
 from leaderboards.api.query_docs import TAG as QUERY
 from leaderboards.api.query_docs import shape_components
 from phoenix_site.reference.errors import ERRORS, error_example, error_schema
-from phoenix_site.reference.operations import boards, health, ingestion, live, query, staff
+from phoenix_site.reference.operations import (
+    boards,
+    grants,
+    health,
+    ingestion,
+    live,
+    query,
+    staff,
+)
 from phoenix_site.reference.types import Examples, Key, Operation, Security
 
 __all__ = ["OPERATIONS", "GatewaySchema", "complete_document"]
@@ -25,6 +33,7 @@ OPERATIONS: Final[dict[Key, Operation]] = (
     | query.OPERATIONS
     | live.OPERATIONS
     | boards.OPERATIONS
+    | grants.OPERATIONS
     | staff.OPERATIONS
 )
 _ERROR: Final = {"$ref": "#/components/schemas/Error"}
@@ -43,6 +52,7 @@ _TAGS: Final = {
     "query": "Reading boards, with a player's token.",
     "live": "Following a board, with a player's token or a ticket.",
     "boards": "Keeping boards, with an API key, admin token or staff token.",
+    "rewards": "Giving and keeping rewards; players see and claim their own.",
     "events": "Looking into the event log, with the same.",
     "staff": "Tokens for operations people.",
     "health": "Probes.",

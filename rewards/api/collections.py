@@ -22,7 +22,7 @@ from rest_framework.serializers import Serializer
 from phoenix_site.common.documents import find_value_faults
 from phoenix_site.common.drf import GatewayView, read_page
 from phoenix_site.common.exceptions import Detail, InvalidInputError
-from rewards.api.serializers import VersionListOutput
+from rewards.api.serializers import DocumentVersionListOutput
 from rewards.exceptions import DocumentError
 from rewards.models import DocumentVersion
 from rewards.types.listing import Listing, ListQuestion
@@ -373,7 +373,7 @@ def _described(base: type[AdminView], collection: Collection) -> Any:
         DuplicateView: {"post": {"responses": {201: one}, "request": change}},
         VersionsView: {
             "get": {
-                "responses": {200: VersionListOutput},
+                "responses": {200: DocumentVersionListOutput},
                 "parameters": page_parameters(MAX_VERSIONS),
             }
         },

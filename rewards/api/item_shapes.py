@@ -12,7 +12,7 @@ from rewards.models import RewardConfig, RewardItem
 from rewards.selectors import items as selectors
 
 
-class ItemInput(serializers.Serializer[Any]):
+class RewardItemInput(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=255)
     description = serializers.CharField(max_length=2000, required=False, allow_blank=True)
     image_url = serializers.CharField(max_length=1000, required=False, allow_null=True)
@@ -30,12 +30,12 @@ class ItemInput(serializers.Serializer[Any]):
     )
 
 
-class ItemChange(ItemInput):
+class RewardItemChange(RewardItemInput):
     name = serializers.CharField(max_length=255, required=False)
     reward_type = serializers.ChoiceField(choices=RewardItem.RewardType.choices, required=False)
 
 
-class ItemOutput(ItemInput):
+class RewardItemOutput(RewardItemInput):
     id = serializers.UUIDField()
     item_id = serializers.UUIDField()
     tenant_id = serializers.CharField()
@@ -43,14 +43,14 @@ class ItemOutput(ItemInput):
     updated_at = serializers.DateTimeField()
 
 
-class ItemListOutput(serializers.Serializer[Any]):
+class RewardItemListOutput(serializers.Serializer[Any]):
     total = serializers.IntegerField()
-    reward_items = ItemOutput(many=True)
+    reward_items = RewardItemOutput(many=True)
 
 
-class ItemAliasListOutput(serializers.Serializer[Any]):
+class RewardItemAliasListOutput(serializers.Serializer[Any]):
     total = serializers.IntegerField()
-    rewards = ItemOutput(many=True)
+    rewards = RewardItemOutput(many=True)
 
 
 class TierShape(serializers.Serializer[Any]):
@@ -66,7 +66,7 @@ class TierShape(serializers.Serializer[Any]):
     )
 
 
-class ConfigInput(serializers.Serializer[Any]):
+class RewardConfigInput(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=255)
     type = serializers.ChoiceField(choices=RewardConfig.ConfigType.choices)
     tiers = TierShape(many=True)
@@ -76,22 +76,22 @@ class ConfigInput(serializers.Serializer[Any]):
     )
 
 
-class ConfigChange(ConfigInput):
+class RewardConfigChange(RewardConfigInput):
     name = serializers.CharField(max_length=255, required=False)
     type = serializers.ChoiceField(choices=RewardConfig.ConfigType.choices, required=False)
     tiers = TierShape(many=True, required=False)
 
 
-class ConfigOutput(ConfigInput):
+class RewardConfigOutput(RewardConfigInput):
     id = serializers.UUIDField()
     tenant_id = serializers.CharField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
 
-class ConfigListOutput(serializers.Serializer[Any]):
+class RewardConfigListOutput(serializers.Serializer[Any]):
     total = serializers.IntegerField()
-    reward_configs = ConfigOutput(many=True)
+    reward_configs = RewardConfigOutput(many=True)
 
 
 def item_bodies(rows: Sequence[RewardItem]) -> list[dict[str, Any]]:

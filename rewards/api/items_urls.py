@@ -24,13 +24,13 @@ ITEMS: Final = Collection(
     archive=items.archive_item,
     duplicate=items.duplicate_item,
     versions=selectors.item_versions,
-    input_shape=shapes.ItemInput,
-    output_shape=shapes.ItemOutput,
-    list_shape=shapes.ItemListOutput,
-    change_shape=shapes.ItemChange,
+    input_shape=shapes.RewardItemInput,
+    output_shape=shapes.RewardItemOutput,
+    list_shape=shapes.RewardItemListOutput,
+    change_shape=shapes.RewardItemChange,
 )
 ITEMS_BY_ALIAS: Final = replace(
-    ITEMS, path="rewards", plural="rewards", list_shape=shapes.ItemAliasListOutput
+    ITEMS, path="rewards", plural="rewards", list_shape=shapes.RewardItemAliasListOutput
 )
 CONFIGS: Final = Collection(
     path="reward-configs",
@@ -48,10 +48,10 @@ CONFIGS: Final = Collection(
     archive=configs.archive_config,
     duplicate=configs.duplicate_config,
     versions=selectors.config_versions,
-    input_shape=shapes.ConfigInput,
-    output_shape=shapes.ConfigOutput,
-    list_shape=shapes.ConfigListOutput,
-    change_shape=shapes.ConfigChange,
+    input_shape=shapes.RewardConfigInput,
+    output_shape=shapes.RewardConfigOutput,
+    list_shape=shapes.RewardConfigListOutput,
+    change_shape=shapes.RewardConfigChange,
 )
 
 admin_urlpatterns: list[Any] = [

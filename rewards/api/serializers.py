@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 
-class VersionOutput(serializers.Serializer[Any]):
+class DocumentVersionOutput(serializers.Serializer[Any]):
     version = serializers.IntegerField()
     author = serializers.CharField(allow_blank=True)
     reason = serializers.CharField(allow_blank=True)
@@ -13,9 +13,9 @@ class VersionOutput(serializers.Serializer[Any]):
     document = serializers.DictField(help_text="The object as it was at this version.")
 
 
-class VersionListOutput(serializers.Serializer[Any]):
+class DocumentVersionListOutput(serializers.Serializer[Any]):
     total = serializers.IntegerField()
-    versions = VersionOutput(many=True)
+    versions = DocumentVersionOutput(many=True)
 
 
 class ReasonInput(serializers.Serializer[Any]):
