@@ -5,11 +5,11 @@
 
 from typing import Any
 
-from rewards.api import grants_urls, items_urls, jobs_urls
+from rewards.api import grants_urls, items_urls, jobs_urls, ladders_urls
 
 __all__ = ["admin_urlpatterns", "query_urlpatterns", "shared_urlpatterns"]
 
-_SUBJECTS: tuple[Any, ...] = (jobs_urls, items_urls, grants_urls)
+_SUBJECTS: tuple[Any, ...] = (jobs_urls, items_urls, grants_urls, ladders_urls)
 
 admin_urlpatterns: list[Any] = [
     pattern for subject in _SUBJECTS for pattern in subject.admin_urlpatterns

@@ -10,10 +10,12 @@ from django.db.models import Count, QuerySet
 
 from phoenix_site.common.exceptions import NotFoundError
 from players import selectors as players
-from rewards.models import Account, Ladder, PlayerLevel
+from rewards.models import Account, DocumentVersion, Ladder, PlayerLevel
 from rewards.rules.ladders import parse_curve
+from rewards.selectors.documents import versions_of
 from rewards.types.book import Book
 from rewards.types.ladders import Curve, LadderBook, LadderView, PlayerStep
+from rewards.types.listing import Listing, ListQuestion
 
 DEFAULT_LADDER_ID = "levels"
 
@@ -50,6 +52,21 @@ def get_ladder(tenant_id: str, ladder_id: str) -> Ladder:
     return ladder
 
 
+def ladder_page(tenant_id: str, asked: ListQuestion) -> Listing[Ladder]:
+    """Return a page of a tenant's ladders, by id. Queries: 2."""
+    rows = ladders_of(tenant_id)
+    if asked.status is not None:
+        rows = rows.filter(is_active=asked.status == "active")
+    if asked.search:
+        rows = rows.filter(name__icontains=asked.search)
+    return Listing(list(rows[asked.offset : asked.offset + asked.limit]), rows.count())
+
+
+def ladder_versions(tenant_id: str, ladder_id: str) -> list[DocumentVersion]:
+    """Return a ladder's versions, newest first. Raises: ``NotFoundError``. Queries: 2."""
+    return versions_of("ladder", get_ladder(tenant_id, ladder_id).pk)
+
+
 def curve_of(ladder: Ladder) -> Curve:
     """Return the curve that a ladder stores."""
     return parse_curve(ladder.levels, ladder.ranks)
@@ -82,6 +99,13 @@ def ladder_document(ladder: Ladder) -> dict[str, Any]:
         "created_at": ladder.created_at,
         "updated_at": ladder.updated_at,
     }
+
+
+def editable_document(ladder: Ladder) -> dict[str, Any]:
+    """Return what a change of the ladder may change, as it is."""
+    document = ladder_document(ladder)
+    editable = ("ladder_id", "name", "currency_id", "levels", "ranks", "active")
+    return {key: document[key] for key in editable}
 
 
 def shape_of(document: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -14,9 +14,10 @@ from uuid import UUID, uuid5
 from django.db import IntegrityError, transaction
 
 from phoenix_site.common.arrays import IntegerArray, TimeArray, UuidArray
+from phoenix_site.common.documents import merge_patch
 from phoenix_site.common.faults import Fault
 from rewards.exceptions import AlreadyExistsError, DocumentError
-from rewards.models import Currency, Ladder, PlayerLevel, RewardItem
+from rewards.models import Currency, Job, Ladder, PlayerLevel, RewardItem
 from rewards.rules import ladders as rules
 from rewards.rules.identifiers import is_slug
 from rewards.selectors import ladders as selectors
@@ -114,19 +115,49 @@ def _check_policy(policy: Any, *, is_needed: bool) -> None:
         raise DocumentError([Fault("policy", f"must be one of {', '.join(_POLICIES)}")])
 
 
-@transaction.atomic
-def set_active(
-    tenant_id: str, ladder_id: str, *, is_active: bool, actor: Actor, now: datetime
+def patch_ladder(
+    tenant_id: str, ladder_id: str, patch: Mapping[str, Any], *, actor: Actor, now: datetime
 ) -> Ladder:
-    """Archive a ladder or take it up again; nobody's level moves. Locks: the ladder."""
-    ladder = _lock(tenant_id, ladder_id)
-    if ladder.is_active != is_active:
-        before = selectors.ladder_document(ladder)
-        ladder.is_active = is_active
-        ladder.version += 1
-        ladder.save()
-        _note(ladder, before=before, actor=actor, now=now)
-    return ladder
+    """Merge ``patch`` into the ladder's document (RFC 7396); lists are replaced whole.
+
+    See ``change_ladder``.
+    """
+    present = selectors.editable_document(selectors.get_ladder(tenant_id, ladder_id))
+    return change_ladder(tenant_id, ladder_id, merge_patch(present, patch), actor=actor, now=now)
+
+
+def archive_ladder(tenant_id: str, ladder_id: str, *, actor: Actor, now: datetime) -> Ladder:
+    """Take the ladder out of use; nobody's level moves. Repeats: harmless."""
+    return patch_ladder(tenant_id, ladder_id, {"active": False}, actor=actor, now=now)
+
+
+def duplicate_ladder(
+    tenant_id: str, ladder_id: str, changes: Mapping[str, Any], *, actor: Actor, now: datetime
+) -> Ladder:
+    """Make a copy of the ladder with ``changes`` merged into it. See ``create_ladder``."""
+    present = selectors.editable_document(selectors.get_ladder(tenant_id, ladder_id))
+    copy = {**present, "ladder_id": f"{ladder_id[:59]}-copy", "active": True}
+    return create_ladder(tenant_id, merge_patch(copy, changes), actor=actor, now=now)
+
+
+@transaction.atomic
+def start_preview(
+    tenant_id: str, ladder_id: str, changes: Mapping[str, Any], *, actor: Actor, now: datetime
+) -> Job:
+    """Start the job that tells what a changed document would do to the ladder's players.
+
+    ``changes`` are merged into the present document; ``policy`` is ``grandfather`` by default.
+
+    Raises: ``NotFoundError``, ``DocumentError``.
+    """
+    present = selectors.editable_document(selectors.get_ladder(tenant_id, ladder_id))
+    document = {**merge_patch(present, changes), "ladder_id": ladder_id}
+    document.pop("version", None)
+    policy = document.pop("policy", _POLICIES[0])
+    _check_policy(policy, is_needed=True)
+    parse_document(tenant_id, document)
+    parameters = {"ladder_id": ladder_id, "document": document, "policy": policy}
+    return jobs.enqueue(tenant_id, "ladder_preview", parameters, actor.label, now)
 
 
 def parse_document(tenant_id: str, document: Mapping[str, Any]) -> tuple[Currency, Curve]:

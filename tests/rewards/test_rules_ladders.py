@@ -15,7 +15,7 @@ from rewards.rules.ladders import parse_curve
 ITEM = uuid4()
 
 
-def level(number: int, xp: float, **more: Any) -> dict[str, Any]:
+def level(number: int, xp: float | str, **more: Any) -> dict[str, Any]:
     return {"level": number, "xp_required": xp, **more}
 
 

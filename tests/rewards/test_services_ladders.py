@@ -235,9 +235,13 @@ def test_a_player_sees_the_way_to_the_next_level(tenant_a: Tenant, xp: CurrencyV
     step = selectors.player_step(tenant_a.pk, "ana", "levels")
     nobody = selectors.player_step(tenant_a.pk, "nobody", "levels")
 
-    assert (step.level, step.total, step.missing) == (2, 150, 150)
+    assert step.level == 2
+    assert step.total == 150
+    assert step.missing == 150
     assert step.percentage == Decimal("25.00")
-    assert (nobody.level, nobody.total, nobody.missing) == (1, 0, 100)
+    assert nobody.level == 1
+    assert nobody.total == 0
+    assert nobody.missing == 100
 
 
 def test_at_the_end_of_the_ladder_nothing_is_missing(tenant_a: Tenant, xp: CurrencyView) -> None:
@@ -246,7 +250,9 @@ def test_at_the_end_of_the_ladder_nothing_is_missing(tenant_a: Tenant, xp: Curre
 
     step = selectors.player_step(tenant_a.pk, "ana", "levels")
 
-    assert (step.xp_for_next, step.missing, step.percentage) == (None, None, 100)
+    assert step.xp_for_next is None
+    assert step.missing is None
+    assert step.percentage == 100
 
 
 # --- Changed curves ------------------------------------------------------------------------------
