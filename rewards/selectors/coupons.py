@@ -27,6 +27,12 @@ def of(book: Book) -> Mapping[UUID, CouponView]:
     return cast("Mapping[UUID, CouponView]", book.part("coupons"))
 
 
+def coupon_ids(tenant_id: str) -> frozenset[UUID]:
+    """Return the coupons that items and rules may name. Queries: 1."""
+    rows = Coupon.objects.filter(tenant=tenant_id).exclude(status=Coupon.Status.ARCHIVED)
+    return frozenset(rows.values_list("pk", flat=True))
+
+
 def coupon_view(row: Coupon, shared_code_id: UUID | None) -> CouponView:
     """Return what a book keeps of a coupon."""
     return CouponView(

@@ -22,6 +22,7 @@ from rewards.models import Badge, Grant, GrantMove, InventoryItem, LedgerTransac
 from rewards.rules.grants import CLAIMED, EVENTS, check_transition
 from rewards.rules.items import MONEY_TYPES, item_cost, money_of
 from rewards.services import bonus_calls, grant_store
+from rewards.services.coupon_desk import CouponDesk
 from rewards.services.settlement import Settlement
 from rewards.types.book import ItemView
 from rewards.types.causes import Cause
@@ -246,6 +247,17 @@ class GrantDesk:
         )
         return True
 
+    def _deliver_coupon(self, grant: Grant, cause: Cause) -> bool:
+        coupon_id = UUID(grant.snapshot["payload"]["coupon_id"])
+        desk = self._settlement.part(CouponDesk)
+        assigned = desk.assign(grant.player_id, coupon_id, cause, grant_id=grant.pk)
+        grant.context = {
+            **grant.context,
+            "given_code": assigned.code,
+            "given_code_id": str(assigned.code_id),
+        }
+        return True
+
     def _deliver_by_hand(self, _grant: Grant, _cause: Cause) -> bool:
         return False
 
@@ -279,6 +291,9 @@ class GrantDesk:
     def _take_back(self, grant: Grant, *, actor: str, reason: str, clip: bool) -> Decimal:
         if grant.snapshot["reward_type"] in MONEY_TYPES:
             return self._take_money(grant, actor=actor, reason=reason, clip=clip)
+        if grant.snapshot["reward_type"] == "coupon":
+            self._settlement.part(CouponDesk).take_back([grant.pk], reason=reason)
+            return Decimal(0)
         self._lost.add(grant.pk)
         return Decimal(0)
 
@@ -373,6 +388,7 @@ _DELIVERIES: Final[Mapping[str, _Delivery]] = {
     "points": GrantDesk._deliver_money,  # noqa: SLF001
     "badge": GrantDesk._deliver_badge,  # noqa: SLF001
     "item": GrantDesk._deliver_thing,  # noqa: SLF001
+    "coupon": GrantDesk._deliver_coupon,  # noqa: SLF001
     "physical_item": GrantDesk._deliver_by_hand,  # noqa: SLF001
     "bonus_offer": GrantDesk._deliver_bonus,  # noqa: SLF001
 }
