@@ -295,6 +295,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-rules": {"task": "rewards.tasks.sweep_rules", "schedule": 1.0},
     "purge-refusals": {"task": "rewards.tasks.purge_refusals", "schedule": 3600.0},
     "sweep-jobs": {"task": "rewards.tasks.sweep_jobs", "schedule": 1.0},
+    "expire-lots": {"task": "rewards.tasks.expire_lots", "schedule": 10.0},
+    "release-expired-holds": {"task": "rewards.tasks.release_expired_holds", "schedule": 10.0},
+    # A tenant is due once a night; asking often finds those of a night that was missed.
+    "enqueue-due-proofs": {"task": "rewards.tasks.enqueue_due_proofs", "schedule": 600.0},
     "purge-tenant-leftovers": {"task": "tenants.tasks.purge_leftovers", "schedule": 3600.0},
 }
 # A sweep that waited longer is pointless: the next one is in the queue. So a worker that was away
@@ -333,6 +337,7 @@ PHOENIX_JOB_KINDS: dict[str, dict[str, str]] = {
     "coupon_import": {"run": "rewards.services.coupon_imports.run_import"},
     "ladder_apply": {"run": "rewards.services.ladder_changes.apply"},
     "ladder_preview": {"run": "rewards.services.ladder_changes.preview"},
+    "proof": {"run": "rewards.services.proofs.run_job", "scope": "wallet"},
 }
 
 # --- Deliveries --------------------------------------------------------------------------------
