@@ -30,6 +30,7 @@ from rewards.selectors.book import books
 from rewards.services import bonus, firing_store, rule_uses
 from rewards.services.achievement_desk import AchievementDesk
 from rewards.services.pipe import settling
+from rewards.services.placements import PlacementDesk, is_placement
 from rewards.services.rule_desk import RuleDesk
 from rewards.services.settlement import Settlement
 from rewards.types.book import Book
@@ -241,7 +242,9 @@ def _may_fire(rule: CompiledRule, event: StoredEvent, root: Mapping[str, Any]) -
 
 
 def _moves_goals(event: StoredEvent, book: Book) -> bool:
-    return bool(achievements.of(book).of_type(event.type)) or event.type == bonus.CONFIRMATION
+    if event.type == bonus.CONFIRMATION or is_placement(event):
+        return True
+    return bool(achievements.of(book).of_type(event.type))
 
 
 def _prepare(
@@ -258,6 +261,7 @@ def _prepare(
     candidates = [(each.event, ids[each.key], each.rules) for each in work]
     settlement.part(RuleDesk).prepare(candidates, budgets)
     pairs = [(event, player_id) for event, player_id, _ in candidates]
+    settlement.part(PlacementDesk).prepare(pairs)
     settlement.part(AchievementDesk).prepare(pairs)
 
 
@@ -267,6 +271,7 @@ def _process_one(settlement: Settlement, work: _Work, player_id: UUID, now: date
     if work.rules:
         settlement.part(RuleDesk).judge(event, work.root, work.rules, player_id)
     cause = _cause_of(event)
+    settlement.part(PlacementDesk).feed(event, player_id, cause)
     settlement.part(AchievementDesk).feed(event, player_id, cause)
     if event.type == bonus.CONFIRMATION:
         bonus.confirm(event, now=now)
