@@ -116,7 +116,8 @@ def generate(
             tenant_id=tenant_id,
             change=AuditChange("coupon", str(coupon_id), coupon.name, None, {"count": len(made)}),
         )
-    return selectors.shown_codes(tenant_id, made, now=now)
+    shown = {code.code_id: code for code in selectors.shown_codes(tenant_id, made, now=now)}
+    return [shown[code_id] for code_id in made]
 
 
 def run_generation(run: JobRun) -> Mapping[str, Any]:
@@ -143,18 +144,21 @@ def _generated(coupon_id: UUID, made: int) -> dict[str, Any]:
 def _make(
     coupon: CouponView, tenant_id: str, owners: Sequence[str | None], *, now: datetime
 ) -> list[UUID]:
-    """Store one code per owner, ``None`` being anybody, and return the ids in order."""
+    """Store one code per owner, ``None`` being anybody; return the ids in the owners' order."""
     keys = {(tenant_id, owner) for owner in owners if owner is not None}
     players = ensure_players(keys, now=now)
-    waiting = [players[tenant_id, owner] if owner is not None else None for owner in owners]
-    made: list[UUID] = []
+    owned = [None if owner is None else players[tenant_id, owner] for owner in owners]
+    made: dict[int, UUID] = {}
     for _round in range(_MAX_ROUNDS):
-        new = [NewCode(uuid7(), _random_code(coupon), player_id) for player_id in waiting]
-        stored = store_codes(coupon, tenant_id, new, now=now)
-        made += stored
-        waiting = [code.player_id for code in new if code.code_id not in stored]
-        if not waiting:
-            return sorted(made)
+        new = {
+            index: NewCode(uuid7(), _random_code(coupon), player_id)
+            for index, player_id in enumerate(owned)
+            if index not in made
+        }
+        stored = store_codes(coupon, tenant_id, list(new.values()), now=now)
+        made |= {index: code.code_id for index, code in new.items() if code.code_id in stored}
+        if len(made) == len(owned):
+            return [made[index] for index in range(len(owned))]
     raise StateConflictError("There are hardly any codes of this form left.")
 
 
