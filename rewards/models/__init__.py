@@ -38,6 +38,18 @@ from rewards.models.rules import (
     RuleUse,
     RuleVersion,
 )
+from rewards.models.streaks import (
+    FreezeMove,
+    PlayerStreak,
+    Streak,
+    StreakClock,
+    StreakEdition,
+    StreakFreeze,
+    StreakMilestone,
+    StreakNotice,
+    StreakRepair,
+    StreakWindow,
+)
 from rewards.models.versions import BookStamp, DocumentVersion
 
 __all__ = [
@@ -56,6 +68,7 @@ __all__ = [
     "Currency",
     "DocumentVersion",
     "Firing",
+    "FreezeMove",
     "Grant",
     "GrantMove",
     "Hold",
@@ -67,6 +80,7 @@ __all__ = [
     "LotDraw",
     "Participant",
     "PlayerLevel",
+    "PlayerStreak",
     "Posting",
     "Proof",
     "Refusal",
@@ -78,4 +92,12 @@ __all__ = [
     "RuleNotice",
     "RuleUse",
     "RuleVersion",
+    "Streak",
+    "StreakClock",
+    "StreakEdition",
+    "StreakFreeze",
+    "StreakMilestone",
+    "StreakNotice",
+    "StreakRepair",
+    "StreakWindow",
 ]

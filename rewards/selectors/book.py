@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.db.models import OuterRef, Subquery
 
 from rewards.models import BookStamp
-from rewards.selectors import achievements, coupons, currencies, items, ladders, rules
+from rewards.selectors import achievements, coupons, currencies, items, ladders, rules, streaks
 from rewards.types.book import Book
 from tenants.models import Tenant
 
@@ -18,6 +18,7 @@ BOOK_PARTS: Final[tuple[tuple[str, Callable[[str], Any]], ...]] = (
     ("coupons", coupons.load),
     ("ladders", ladders.load),
     ("rules", rules.load),
+    ("streaks", streaks.load),
 )
 
 _MAX_BOOKS: Final = 1000

@@ -76,3 +76,32 @@ class StreakConfig:
     freeze: FreezePolicy | None = None
     late_seconds: int = 0
     document: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedMilestone:
+    """A milestone as its player sees it; ``reached_at`` is when it was reached last."""
+
+    threshold: int
+    reached_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserStreak:
+    """What a player has of one streak at one moment; ``id`` is ``None`` before the first event."""
+
+    id: UUID | None
+    definition_id: UUID
+    definition_name: str
+    user_id: str
+    current_count: int
+    longest_count: int
+    window_progress: Decimal
+    window_target: Decimal
+    window_satisfied: bool
+    current_window_start: datetime | None
+    current_window_end: datetime | None
+    at_risk: bool
+    freezes_held: int
+    milestones: tuple[ReachedMilestone, ...]
+    last_event_at: datetime | None
