@@ -53,7 +53,7 @@ GROUP BY type ORDER BY count(*) DESC, type
 # What was received much earlier than it occurred was refused; the bound is what the index can use.
 _PROCESSED_EVENTS = f"""
 SELECT {_EVENT_COLUMNS} FROM ingestion_event AS event
-WHERE tenant_id = %(tenant)s AND type = ANY (%(types)s)
+WHERE tenant_id = %(tenant)s AND {{wanted}}
   AND received_at >= %(occurred_from)s::timestamptz - interval '2 days'
   AND occurred_at >= %(occurred_from)s
   AND (%(occurred_to)s::timestamptz IS NULL OR occurred_at < %(occurred_to)s)
@@ -65,6 +65,11 @@ WHERE tenant_id = %(tenant)s AND type = ANY (%(types)s)
   )
 ORDER BY event.xid, event.id
 """  # noqa: S608
+# Without prefixes in the way of the index on types.
+_OF_TYPES = "type = ANY (%(types)s)"
+_OF_TYPES_OR_PREFIXES = """(type = ANY (%(types)s) OR EXISTS (
+    SELECT FROM unnest(%(prefixes)s::text[]) AS beginning (text) WHERE starts_with(type, text)
+  ))"""
 _EVENTS_BY_ROW_ID = f"SELECT {_EVENT_COLUMNS} FROM ingestion_event WHERE id = ANY (%s)"  # noqa: S608
 _HAS_PASSED = """
 SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(barrier)s::text::xid8
@@ -174,16 +179,21 @@ def processed_events(
     occurred_from: datetime,
     occurred_to: datetime | None,
     user_id: str | None = None,
+    prefixes: Iterable[str] = (),
 ) -> Iterator[StoredEvent]:
     """Yield what ``consumer`` has passed of the tenant's events about players, or about one.
 
-    In the order of the log, of ``[occurred_from, occurred_to)`` and of ``types``. They are fetched
-    a part at a time, so call it in a transaction. Queries: 1.
+    In the order of the log, of ``[occurred_from, occurred_to)``, and of ``types`` or of a type that
+    begins with one of ``prefixes``. They are fetched a part at a time, so call it in a transaction.
+    Queries: 1.
     """
+    beginnings = list(prefixes)
+    wanted = _OF_TYPES_OR_PREFIXES if beginnings else _OF_TYPES
     parameters = {
         "consumer": consumer,
         "tenant": tenant_id,
         "types": list(types),
+        "prefixes": beginnings,
         "occurred_from": occurred_from,
         "occurred_to": occurred_to,
         "user": user_id,
@@ -193,7 +203,7 @@ def processed_events(
         connection.connection, f"processed_{uuid7().hex}", row_factory=args_row(_stored_event)
     ) as cursor:
         cursor.itersize = _ROWS_PER_FETCH
-        cursor.execute(_PROCESSED_EVENTS, parameters, binary=True)
+        cursor.execute(_PROCESSED_EVENTS.format(wanted=wanted), parameters, binary=True)
         yield from cursor
 
 
