@@ -281,6 +281,7 @@ CELERY_TASK_ROUTES = {
     "rewards.tasks.sweep_rules": {"queue": "timed"},
     "rewards.tasks.run_job": {"queue": "jobs"},
     "rewards.tasks.sweep_jobs": {"queue": "timed"},
+    "rewards.tasks.sweep_streaks": {"queue": "timed"},
 }
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-consumers": {"task": "ingestion.tasks.sweep_consumers", "schedule": 1.0},
@@ -295,6 +296,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-rules": {"task": "rewards.tasks.sweep_rules", "schedule": 1.0},
     "purge-refusals": {"task": "rewards.tasks.purge_refusals", "schedule": 3600.0},
     "sweep-jobs": {"task": "rewards.tasks.sweep_jobs", "schedule": 1.0},
+    "sweep-streaks": {"task": "rewards.tasks.sweep_streaks", "schedule": 2.0},
     "expire-lots": {"task": "rewards.tasks.expire_lots", "schedule": 10.0},
     "release-expired-holds": {"task": "rewards.tasks.release_expired_holds", "schedule": 10.0},
     # A tenant is due once a night; asking often finds those of a night that was missed.

@@ -30,6 +30,7 @@ __all__ = [
     "risk_begins_at",
     "run_of",
     "streak_document",
+    "streak_ids",
     "streak_view",
     "streaks_page",
     "thresholds_of",
@@ -82,6 +83,12 @@ def get_streak(tenant_id: str, streak_id: UUID) -> Streak:
     if row is None:
         raise NotFoundError("There is no such streak.")
     return row
+
+
+def streak_ids(tenant_id: str) -> frozenset[UUID]:
+    """Return the tenant's streaks that are not archived. Queries: 1."""
+    rows = Streak.objects.filter(tenant_id=tenant_id).exclude(status=Streak.Status.ARCHIVED)
+    return frozenset(rows.values_list("pk", flat=True))
 
 
 def streaks_page(tenant_id: str | None, asked: ListQuestion) -> Listing[Streak]:

@@ -24,7 +24,7 @@ from rewards.constants import RULES, RULES_BATCH_SIZE
 from rewards.exceptions import EventRefusedError
 from rewards.rules.engine import was_in_dates
 from rewards.rules.rule_conditions import root_of
-from rewards.selectors import achievements
+from rewards.selectors import achievements, streaks
 from rewards.selectors import rules as rule_selectors
 from rewards.selectors.book import books
 from rewards.services import bonus, firing_store, rule_uses
@@ -33,6 +33,7 @@ from rewards.services.pipe import settling
 from rewards.services.placements import PlacementDesk, is_placement
 from rewards.services.rule_desk import RuleDesk
 from rewards.services.settlement import Settlement
+from rewards.services.streaks import StreakDesk
 from rewards.types.book import Book
 from rewards.types.causes import Cause
 from rewards.types.rules import CompiledRule
@@ -244,7 +245,7 @@ def _may_fire(rule: CompiledRule, event: StoredEvent, root: Mapping[str, Any]) -
 def _moves_goals(event: StoredEvent, book: Book) -> bool:
     if event.type == bonus.CONFIRMATION or is_placement(event):
         return True
-    return bool(achievements.of(book).of_type(event.type))
+    return bool(streaks.of(book).of_type(event.type) or achievements.of(book).of_type(event.type))
 
 
 def _prepare(
@@ -262,6 +263,7 @@ def _prepare(
     settlement.part(RuleDesk).prepare(candidates, budgets)
     pairs = [(event, player_id) for event, player_id, _ in candidates]
     settlement.part(PlacementDesk).prepare(pairs)
+    settlement.part(StreakDesk).prepare(pairs)
     settlement.part(AchievementDesk).prepare(pairs)
 
 
@@ -272,6 +274,7 @@ def _process_one(settlement: Settlement, work: _Work, player_id: UUID, now: date
         settlement.part(RuleDesk).judge(event, work.root, work.rules, player_id)
     cause = _cause_of(event)
     settlement.part(PlacementDesk).feed(event, player_id, cause)
+    settlement.part(StreakDesk).feed(event, player_id, cause)
     settlement.part(AchievementDesk).feed(event, player_id, cause)
     if event.type == bonus.CONFIRMATION:
         bonus.confirm(event, now=now)

@@ -75,20 +75,19 @@ class FreezeDesk:
             self._move(player_id, streak_id, added, kind=kind, cause=cause, grant_id=grant_id)
         return added
 
-    def take_back(
-        self,
-        player_id: UUID,
-        streak_id: UUID | None,
-        count: int,
-        *,
-        cause: Cause,
-        grant_id: UUID | None = None,
-    ) -> int:
-        """Take freezes back and return how many were still there; used ones stay used."""
-        taken = min(count, self.purse(player_id).held.get(streak_id, 0))
+    def take_back(self, grant_id: UUID, *, cause: Cause) -> int:
+        """Take back what a grant gave and return how many were still there; used ones stay used.
+
+        Repeats: a grant is taken back once, see ``GrantDesk.revoke``. Queries: 1.
+        """
+        given = FreezeMove.objects.filter(grant_id=grant_id, kind=FreezeMove.Kind.REWARD).first()
+        if given is None:
+            return 0
+        player_id, pocket = given.player_id, given.streak_id
+        taken = min(given.amount, self.purse(player_id).held.get(pocket, 0))
         if taken:
             kind = FreezeMove.Kind.REVOKED
-            self._move(player_id, streak_id, -taken, kind=kind, cause=cause, grant_id=grant_id)
+            self._move(player_id, pocket, -taken, kind=kind, cause=cause, grant_id=grant_id)
         return taken
 
     def note_used(self, player_id: UUID, streak_id: UUID, window_key: str) -> None:

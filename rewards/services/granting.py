@@ -23,6 +23,7 @@ from rewards.rules.grants import CLAIMED, EVENTS, check_transition
 from rewards.rules.items import MONEY_TYPES, item_cost, money_of
 from rewards.services import bonus_calls, grant_store
 from rewards.services.coupon_desk import CouponDesk
+from rewards.services.freezes import FreezeDesk
 from rewards.services.settlement import Settlement
 from rewards.types.book import ItemView
 from rewards.types.causes import Cause
@@ -247,6 +248,18 @@ class GrantDesk:
         )
         return True
 
+    def _deliver_freezes(self, grant: Grant, cause: Cause) -> bool:
+        payload = grant.snapshot["payload"]
+        streak_id = payload.get("streak_id")
+        self._settlement.part(FreezeDesk).add(
+            grant.player_id,
+            None if streak_id is None else UUID(streak_id),
+            payload.get("count", 1),
+            cause=cause,
+            grant_id=grant.pk,
+        )
+        return True
+
     def _deliver_coupon(self, grant: Grant, cause: Cause) -> bool:
         coupon_id = UUID(grant.snapshot["payload"]["coupon_id"])
         desk = self._settlement.part(CouponDesk)
@@ -293,6 +306,10 @@ class GrantDesk:
             return self._take_money(grant, actor=actor, reason=reason, clip=clip)
         if grant.snapshot["reward_type"] == "coupon":
             self._settlement.part(CouponDesk).take_back([grant.pk], reason=reason)
+            return Decimal(0)
+        if grant.snapshot["reward_type"] == "streak_freeze":
+            cause = grant_store.cause_of(grant, actor=actor, reason=reason)
+            self._settlement.part(FreezeDesk).take_back(grant.pk, cause=cause)
             return Decimal(0)
         self._lost.add(grant.pk)
         return Decimal(0)
@@ -389,6 +406,7 @@ _DELIVERIES: Final[Mapping[str, _Delivery]] = {
     "badge": GrantDesk._deliver_badge,  # noqa: SLF001
     "item": GrantDesk._deliver_thing,  # noqa: SLF001
     "coupon": GrantDesk._deliver_coupon,  # noqa: SLF001
+    "streak_freeze": GrantDesk._deliver_freezes,  # noqa: SLF001
     "physical_item": GrantDesk._deliver_by_hand,  # noqa: SLF001
     "bonus_offer": GrantDesk._deliver_bonus,  # noqa: SLF001
 }

@@ -11,7 +11,7 @@ from phoenix_site.common.documents import merge_patch
 from phoenix_site.common.exceptions import NotFoundError
 from rewards.models import RewardItem
 from rewards.rules.items import ItemFields, Links, read_item
-from rewards.selectors import coupons
+from rewards.selectors import coupons, streaks
 from rewards.selectors import items as selectors
 from rewards.selectors.book import book_of
 from rewards.services import documents
@@ -33,7 +33,7 @@ KIND: Final = "reward_item"
 
 def links_of(tenant_id: str) -> Links:
     """Return what payloads of the tenant's items may name beside currencies."""
-    return Links(coupon_ids=coupons.coupon_ids(tenant_id))
+    return Links(coupon_ids=coupons.coupon_ids(tenant_id), streak_ids=streaks.streak_ids(tenant_id))
 
 
 @transaction.atomic

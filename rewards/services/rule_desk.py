@@ -19,6 +19,7 @@ from rewards.services.firing_store import NewFiring, NewRefusal
 from rewards.services.granting import GrantDesk, GrantLine
 from rewards.services.rule_uses import UseKey
 from rewards.services.settlement import Settlement
+from rewards.services.streaks import StreakDesk
 from rewards.types.book import Book
 from rewards.types.causes import Cause, RuleRef
 from rewards.types.rules import (
@@ -276,7 +277,7 @@ class _LiveWorld:
         return [{"type": "progress", "goal": goal, "amount": f"{planned.amount:f}"}]
 
 
-_GOALS: Final[dict[str, Any]] = {"achievement": AchievementDesk}
+_GOALS: Final[dict[str, Any]] = {"achievement": AchievementDesk, "streak": StreakDesk}
 _Apply = Callable[[_LiveWorld, PlannedEffect, Cause, int, list[str]], list[dict[str, Any]]]
 _APPLY: Final[dict[type, _Apply]] = {
     GrantItem: _LiveWorld._apply_grant,  # noqa: SLF001 - the table of this very class
