@@ -36,7 +36,8 @@ from phoenix_site.common.admin import (
 )
 from phoenix_site.common.exceptions import DomainError
 from phoenix_site.common.http import json_response
-from tenants.admin.scoped import TenantScopedAdmin, staff_actor
+from rewards.selectors import items as rewards
+from tenants.admin.scoped import TenantScopedAdmin, staff_actor, visible_tenant_ids
 
 _REFUSAL: Final = "_phoenix_board_refusal"
 STATUS_COLORS: Final = {"active": "success", "inactive": "warning", "archived": "danger"}
@@ -128,6 +129,7 @@ class LeaderboardAdmin(TenantScopedAdmin):
             "Ranking",
             {"fields": [("method", "tie_policy"), ("size", "min_score", "max_score")]},
         ),
+        ("Prizes", {"fields": ["reward_config_id"]}),
         ("Snapshots", {"fields": [("snapshot_every_seconds", "snapshot_top")]}),
         (
             "Document",
@@ -167,7 +169,19 @@ class LeaderboardAdmin(TenantScopedAdmin):
         kwargs["fields"] = BoardForm.Meta.fields
         form = super().get_form(request, obj, *args, **kwargs)
         form.refusal = getattr(request, _REFUSAL, None)
+        form.prizes = self._prizes(request, obj)
         return form
+
+    def _prizes(self, request: HttpRequest, board: Leaderboard | None) -> list[tuple[str, str]]:
+        """Return the reward configs to choose from, with their tenants where there are several."""
+        seen = visible_tenant_ids(request) if board is None else {board.tenant_id}
+        chosen = board.reward_config_id if board is not None else None
+        configs = rewards.board_configs_across_tenants(seen, also=chosen)
+        has_several = len({each.tenant_id for each in configs}) > 1
+        return [
+            (each.id_text, f"{each.name} ({each.tenant_id})" if has_several else each.name)
+            for each in configs
+        ]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_archived = isinstance(obj, Leaderboard) and obj.status == Leaderboard.Status.ARCHIVED
@@ -221,6 +235,7 @@ class LeaderboardAdmin(TenantScopedAdmin):
         fields = {
             "name": form.cleaned_data["name"],
             "description": form.cleaned_data["description"],
+            "reward_config_id": form.cleaned_data["reward_config_id"] or None,
             "config": form.document,
         }
         if change:

@@ -1,7 +1,7 @@
 """The board form: a person's fields on one side, the config document of the API on the other."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -54,6 +54,7 @@ FIELD_OF_PATH = {
     "leaderboard_id": "leaderboard_id",
     "name": "name",
     "description": "description",
+    "reward_config_id": "reward_config_id",
     "config.scope": "scope",
     "config.timeframe.type": "timeframe_type",
     "config.timeframe.timezone": "timezone",
@@ -168,6 +169,12 @@ def _choice(label: str, choices: Iterable[Any], help_text: str = "") -> forms.Ch
 class BoardForm(forms.ModelForm[Leaderboard]):
     """Everything of a board in fields; cleaning makes ``document``, the config they describe."""
 
+    reward_config_id = forms.ChoiceField(
+        label="Prizes",
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="The reward config that pays the places of every window that closes.",
+    )
     rules = JsonField(
         label="Which events count, and for how many points",
         widget=RulesWidget,
@@ -298,6 +305,8 @@ class BoardForm(forms.ModelForm[Leaderboard]):
     # What the service said when this very form was to be saved.
     refusal: DomainError | None = None
     document: Mapping[str, Any] = {}
+    # Reward configs that the person may choose, by id.
+    prizes: Sequence[tuple[str, str]] = ()
 
     class Meta:
         model = Leaderboard
@@ -310,9 +319,14 @@ class BoardForm(forms.ModelForm[Leaderboard]):
         instance: Leaderboard | None = kwargs.get("instance")
         config = instance.config if instance and instance.pk else None
         if instance is not None and config is not None:
-            known = initial_of(config) | {"expected_version": instance.version}
+            known = initial_of(config) | {
+                "expected_version": instance.version,
+                "reward_config_id": instance.reward_config_id or "",
+            }
             kwargs["initial"] = known | (kwargs.get("initial") or {})
         super().__init__(*args, **kwargs)
+        prizes: Any = self.fields["reward_config_id"]
+        prizes.choices = [("", "None"), *self.prizes]
 
     def clean_leaderboard_id(self) -> str:
         value: str = self.cleaned_data["leaderboard_id"]

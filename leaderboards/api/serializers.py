@@ -18,8 +18,8 @@ class BoardInput(serializers.Serializer[Any]):
     )
     name = serializers.CharField(max_length=255)
     description = serializers.CharField(max_length=2000, required=False, default="")
-    reward_config_id = serializers.CharField(
-        required=False, allow_null=True, help_text="Not supported yet: null or left out."
+    reward_config_id = serializers.UUIDField(
+        required=False, allow_null=True, help_text="A reward config of the type leaderboard."
     )
     config = serializers.DictField(help_text=_CONFIG_EXAMPLE)
 
@@ -28,6 +28,9 @@ class BoardChangeInput(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=255, required=False)
     description = serializers.CharField(max_length=2000, required=False)
     status = serializers.ChoiceField(choices=Leaderboard.Status.choices, required=False)
+    reward_config_id = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Holds for windows that close from now on."
+    )
     config = serializers.DictField(required=False, help_text=_CONFIG_EXAMPLE)
     effective = serializers.ChoiceField(
         choices=["recompute"],

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _is_board_id = re.compile(BOARD_ID_PATTERN.rstrip("$") + r"\Z").match
+_is_uuid = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}").fullmatch
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # What each type of timeframe has besides its type, zone and grace.
 _TIMEFRAME_KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -81,12 +82,11 @@ def read_board(document: Mapping[str, Any], *, known: list[Fault] | None = None)
     faults = list(known or ())
     name = _read_text(document, "name", None, faults, low=1, high=MAX_NAME_LENGTH)
     description = _read_text(document, "description", "", faults, high=MAX_DESCRIPTION_LENGTH)
-    if document.get("reward_config_id") is not None:
-        faults.append(Fault("reward_config_id", "not supported yet"))
+    reward_config_id = _read_reward_config(document, faults)
     config = _read_config(document, faults)
     if faults or config is None:
         raise ConfigError(faults)
-    return BoardFields(name, description, None, config)
+    return BoardFields(name, description, reward_config_id, config)
 
 
 def find_id_faults(document: Mapping[str, Any]) -> list[Fault]:
@@ -174,6 +174,17 @@ def _read_text(
         faults.append(Fault(key, f"must be a text of {length} characters"))
         return ""
     return value
+
+
+def _read_reward_config(document: Mapping[str, Any], faults: list[Fault]) -> str | None:
+    """Return the id as it is stored; whether there is such a config is for who has the database."""
+    value = document.get("reward_config_id")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _is_uuid(value.lower()):
+        faults.append(Fault("reward_config_id", "must be the id of a reward config"))
+        return None
+    return value.lower()
 
 
 def _read_config(document: Mapping[str, Any], faults: list[Fault]) -> BoardConfig | None:

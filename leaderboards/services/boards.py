@@ -43,6 +43,7 @@ from phoenix_site.common.commits import after_commit
 from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.faults import Fault
 from phoenix_site.common.logging import get_logger
+from rewards.selectors import items as rewards
 from tenants.models import Tenant
 from tenants.services import audit
 from tenants.types import Actor, AuditChange
@@ -204,7 +205,7 @@ def _change_fields(
         return []
     if board.status == Leaderboard.Status.ARCHIVED:
         raise BoardArchivedError("The board is archived: nothing of it can be changed.")
-    fields = read_board(wanted)
+    fields = read_board(wanted, known=_find_reward_faults(wanted, board.tenant_id, present))
     old = parse_config(board.config)
     # Windows up to now belong to the present version, also if the clock's sweep is late.
     windows.open_windows(board, old, until=now, now=now)
@@ -352,6 +353,7 @@ def _instant_of_change(board: Leaderboard, at: _Instant) -> datetime:
 def _read_new_board(document: Mapping[str, Any], tenant_id: str) -> BoardFields:
     _refuse(find_value_faults(document))
     faults = find_id_faults(document) + _find_tenant_faults(document, tenant_id)
+    faults += _find_reward_faults(document, tenant_id)
     if document.get("status") not in (None, Leaderboard.Status.ACTIVE):
         faults.append(Fault("status", "a new board is active"))
     return read_board(document, known=faults)
@@ -380,6 +382,17 @@ def _find_tenant_faults(document: Mapping[str, Any], tenant_id: str) -> list[Fau
     if document.get("tenant_id") in (None, tenant_id):
         return []
     return [Fault("tenant_id", "is not the tenant of the path")]
+
+
+def _find_reward_faults(
+    document: Mapping[str, Any], tenant_id: str, present: Mapping[str, Any] | None = None
+) -> list[Fault]:
+    """Return why the board cannot be paid by the reward config that it names anew (03/GRT-3)."""
+    named = document.get("reward_config_id")
+    if not isinstance(named, str) or (present and named == present["reward_config_id"]):
+        return []
+    message = rewards.find_board_config_fault(tenant_id, named)
+    return [] if message is None else [Fault("reward_config_id", message)]
 
 
 def _refuse(faults: list[Fault]) -> None:

@@ -1,25 +1,28 @@
 """Reward items and reward configs, as the library shows them and as a book keeps them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from phoenix_site.common.documents import plain_number
 from phoenix_site.common.exceptions import NotFoundError
 from rewards.models import DocumentVersion, RewardConfig, RewardItem
+from rewards.rules.items import as_uuid
 from rewards.selectors.documents import versions_of
 from rewards.types.book import ConfigView, ItemView, TierView
 from rewards.types.listing import Listing, ListQuestion
 
 __all__ = [
+    "board_configs_across_tenants",
     "config_document",
     "config_page",
     "config_versions",
     "config_view",
     "configs_of_tenant",
+    "find_board_config_fault",
     "get_config",
     "get_item",
     "item_document",
@@ -68,6 +71,36 @@ def get_config(tenant_id: str, config_id: UUID) -> RewardConfig:
     if row is None:
         raise NotFoundError("There is no such reward config.")
     return row
+
+
+def find_board_config_fault(tenant_id: str, config_id: str) -> str | None:
+    """Return why a board of the tenant cannot pay by this config, ``None`` if it can. Queries: 1.
+
+    An id that is none is no fault of this: who reads the document says so.
+    """
+    known = as_uuid(config_id)
+    if known is None:
+        return None
+    row = RewardConfig.objects.filter(tenant_id=tenant_id, pk=known).first()
+    if row is None:
+        return "is not a reward config of the tenant"
+    if row.config_type != RewardConfig.ConfigType.LEADERBOARD:
+        return f"is a reward config of the type {row.config_type}, not leaderboard"
+    return None if row.is_active else "is an archived reward config"
+
+
+def board_configs_across_tenants(
+    tenant_ids: Collection[str] | None, *, also: str | None = None
+) -> list[RewardConfig]:
+    """Return the configs that boards of these tenants (``None``: of all) can be paid by, by name.
+
+    ``also`` is the id of one that is chosen already, whatever became of it. Queries: 1.
+    """
+    rows = RewardConfig.objects.filter(config_type=RewardConfig.ConfigType.LEADERBOARD)
+    if tenant_ids is not None:
+        rows = rows.filter(tenant_id__in=sorted(tenant_ids))
+    chosen = as_uuid(also)
+    return list(rows.filter(Q(is_active=True) | Q(pk=chosen)).order_by("tenant_id", "name", "pk"))
 
 
 def item_page(tenant_id: str, asked: ListQuestion) -> Listing[RewardItem]:
