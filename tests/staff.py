@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser, Permission
 from django.test import Client
 
-APPS = ("leaderboards", "players", "ingestion", "tenants")
+APPS = ("leaderboards", "rewards", "players", "ingestion", "tenants")
 
 
 def signed_in(user: Any) -> Client:

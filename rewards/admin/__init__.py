@@ -1,5 +1,5 @@
 """Pages of rewards, one module per subject; Django finds them by this import."""
 
-from rewards.admin import jobs
+from rewards.admin import jobs, ladders
 
-__all__ = ["jobs"]
+__all__ = ["jobs", "ladders"]
