@@ -297,6 +297,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "purge-refusals": {"task": "rewards.tasks.purge_refusals", "schedule": 3600.0},
     "sweep-jobs": {"task": "rewards.tasks.sweep_jobs", "schedule": 1.0},
     "sweep-streaks": {"task": "rewards.tasks.sweep_streaks", "schedule": 2.0},
+    "expire-grants": {"task": "rewards.tasks.expire_grants", "schedule": 10.0},
     "expire-lots": {"task": "rewards.tasks.expire_lots", "schedule": 10.0},
     "release-expired-holds": {"task": "rewards.tasks.release_expired_holds", "schedule": 10.0},
     # A tenant is due once a night; asking often finds those of a night that was missed.
@@ -353,7 +354,9 @@ PHOENIX_RETRY_SCHEDULE = env_seconds(
 PHOENIX_DELIVERY_TASK = "tenants.tasks.deliver_due"
 # Who hears how a delivery of a kind ended, by dotted path:
 # (delivery_id, outcome: "delivered" | "failed", status: int | None, now), all by keyword.
-PHOENIX_DELIVERY_HANDLERS: dict[str, str] = {}
+PHOENIX_DELIVERY_HANDLERS: dict[str, str] = {
+    "bonus_credit": "rewards.services.bonus.delivery_ended",
+}
 
 # --- REST framework and its description ---------------------------------------------------------
 
