@@ -71,6 +71,8 @@ class AchievementProgress(models.Model):
     times = models.PositiveIntegerField(default=0)
     last_number = models.PositiveIntegerField(default=0)
     unlocked_at = models.DateTimeField(null=True)
+    # Unlocks that a recompute found and has not given yet; below 0: that it has to take back.
+    owed = models.IntegerField(default=0)
     updated_at = models.DateTimeField()
 
     class Meta:
@@ -83,6 +85,14 @@ class AchievementProgress(models.Model):
             models.CheckConstraint(
                 condition=Q(last_number__gte=models.F("times")),
                 name="achievement_numbers_cover_times",
+            ),
+        ]
+        indexes = [
+            # What is left to do of a recompute.
+            models.Index(
+                fields=["achievement", "player"],
+                name="achievement_progress_owed",
+                condition=~Q(owed=0),
             ),
         ]
 

@@ -29,7 +29,7 @@ __all__ = [
 KIND: Final = "achievement"
 STATE_COLUMNS: Final = (
     *("epoch", "current", "base", "earlier_base", "added"),
-    *("run", "times", "last_number", "unlocked_at"),
+    *("run", "times", "last_number", "unlocked_at", "owed"),
 )
 
 

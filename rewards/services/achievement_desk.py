@@ -129,31 +129,36 @@ class AchievementDesk:
 
     # --- Unlocking -------------------------------------------------------------------------------
 
-    def unlock_reached(
-        self,
-        player_id: UUID,
-        view: AchievementView,
-        cause: Cause,
-        *,
-        source: Source = Source.PLAY,
-    ) -> int:
-        """Unlock as often as is due, and what waited for it; return how often this one did.
+    def unlock_reached(self, player_id: UUID, view: AchievementView, cause: Cause) -> None:
+        """Unlock as often as is due, and what waited for it.
 
         Where something required is missing, it waits (ACH-3).
         """
         count = 0
         while count < MAX_UNLOCKS_AT_ONCE and self._is_due(player_id, view):
-            self._unlock(player_id, view, cause, source)
+            self._unlock(player_id, view, cause, Source.PLAY)
             count += 1
         if count:
-            self._unlock_waiting(player_id, view, cause, source)
-        return count
+            self._unlock_waiting(player_id, view, cause)
 
     def give(self, player_id: UUID, view: AchievementView, cause: Cause) -> None:
         """Unlock once as a gift of staff, whatever was counted or is required."""
         self.state(player_id, view)
         self._unlock(player_id, view, cause, Source.STAFF)
-        self._unlock_waiting(player_id, view, cause, Source.PLAY)
+        self._unlock_waiting(player_id, view, cause)
+
+    def pay_owed(self, player_id: UUID, view: AchievementView, cause: Cause) -> int:
+        """Unlock what a recompute found; return how often. A blocked player gets nothing."""
+        state = self.state(player_id, view)
+        owed, state.owed = state.owed, 0
+        self._touch(player_id, view)
+        count = 0
+        while count < owed and is_open(view, state) and self._may_have(player_id, view):
+            self._unlock(player_id, view, cause, Source.RECOMPUTE)
+            count += 1
+        if count:
+            self._unlock_waiting(player_id, view, cause)
+        return count
 
     def state(self, player_id: UUID, view: AchievementView) -> ProgressState:
         """Return how far the player is after everything so far. Queries: 1 the first time."""
@@ -174,12 +179,10 @@ class AchievementDesk:
         self._touch(player_id, view)
         self._emptied[player_id, view.pk] = None
 
-    def set_state(self, player_id: UUID, view: AchievementView, state: ProgressState) -> None:
-        """Replace how far the player is; values of earlier runs are forgotten."""
-        self.state(player_id, view)
-        self._states[player_id, view.pk] = state
+    def change(self, player_id: UUID, view: AchievementView) -> ProgressState:
+        """Return how far the player is, to be changed by the caller and stored."""
         self._touch(player_id, view)
-        self._emptied[player_id, view.pk] = None
+        return self.state(player_id, view)
 
     def write(self) -> None:
         """Store what changed. Queries: at most 4."""
@@ -273,8 +276,12 @@ class AchievementDesk:
         self._changed[player_id, view.pk] = None
 
     def _is_due(self, player_id: UUID, view: AchievementView) -> bool:
-        if not is_reached(view, self.state(player_id, view)):
-            return False
+        return is_reached(view, self.state(player_id, view)) and self._has_required(player_id, view)
+
+    def _may_have(self, player_id: UUID, view: AchievementView) -> bool:
+        return self._takes_part(player_id) and self._has_required(player_id, view)
+
+    def _has_required(self, player_id: UUID, view: AchievementView) -> bool:
         return all(self._has(player_id, pk) for pk in view.requires)
 
     def _has(self, player_id: UUID, achievement_id: UUID) -> bool:
@@ -282,17 +289,15 @@ class AchievementDesk:
         state = self._states.get((player_id, achievement_id))
         return state is not None and state.times > 0
 
-    def _unlock_waiting(
-        self, player_id: UUID, view: AchievementView, cause: Cause, source: Source
-    ) -> None:
+    def _unlock_waiting(self, player_id: UUID, view: AchievementView, cause: Cause) -> None:
         for other in self._book(player_id).waiting_for(view.pk):
             if other.is_active:
-                self.unlock_reached(player_id, other, cause, source=source)
+                self.unlock_reached(player_id, other, cause)
 
     def _unlock(self, player_id: UUID, view: AchievementView, cause: Cause, source: Source) -> None:
         settlement, state = self._settlement, self.state(player_id, view)
         run = state.run
-        number = take_unlock(view, state, settlement.now, is_gift=source == Source.STAFF)
+        number = take_unlock(view, state, settlement.now, is_gift=source != Source.PLAY)
         if state.run != run:
             self._emptied[player_id, view.pk] = None
         self._touch(player_id, view)

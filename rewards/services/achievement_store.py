@@ -34,19 +34,20 @@ JOIN rewards_achievementvalue AS known
 _WRITE: Final = """
 INSERT INTO rewards_achievementprogress
   (player_id, achievement_id, epoch, current, base, earlier_base, added, run, times, last_number,
-   unlocked_at, updated_at)
+   unlocked_at, owed, updated_at)
 SELECT player_id, achievement_id, epoch, current::numeric, base::numeric, earlier_base::numeric,
-       added::numeric, run, times, last_number, nullif(unlocked_at, '')::timestamptz, %(now)s
+       added::numeric, run, times, last_number, nullif(unlocked_at, '')::timestamptz, owed,
+       %(now)s
 FROM unnest(%(players)b, %(achievements)b, %(epoch)b, %(current)b, %(base)b, %(earlier_base)b,
-            %(added)b, %(run)b, %(times)b, %(last_number)b, %(unlocked_at)b)
+            %(added)b, %(run)b, %(times)b, %(last_number)b, %(unlocked_at)b, %(owed)b)
   AS new (player_id, achievement_id, epoch, current, base, earlier_base, added, run, times,
-          last_number, unlocked_at)
+          last_number, unlocked_at, owed)
 ORDER BY player_id, achievement_id
 ON CONFLICT (player_id, achievement_id) DO UPDATE SET
   epoch = excluded.epoch, current = excluded.current, base = excluded.base,
   earlier_base = excluded.earlier_base, added = excluded.added, run = excluded.run,
   times = excluded.times, last_number = excluded.last_number,
-  unlocked_at = excluded.unlocked_at, updated_at = excluded.updated_at
+  unlocked_at = excluded.unlocked_at, owed = excluded.owed, updated_at = excluded.updated_at
 """
 _WRITE_VALUES: Final = """
 INSERT INTO rewards_achievementvalue (player_id, achievement_id, run, fingerprint)
@@ -72,7 +73,7 @@ FROM unnest(%(ids)b, %(tenants)b, %(achievements)b, %(players)b, %(numbers)b, %(
   AS new (id, tenant_id, achievement_id, player_id, number, source, cause_event_id, actor, reason)
 """
 _TEXT_COLUMNS: Final = ("current", "base", "earlier_base", "added")
-_NUMBER_COLUMNS: Final = ("epoch", "run", "times", "last_number")
+_NUMBER_COLUMNS: Final = ("epoch", "run", "times", "last_number", "owed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from uuid import UUID
 from django.db import transaction
 
 from phoenix_site.common.documents import merge_patch
+from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.faults import Fault
 from phoenix_site.common.logging import get_logger
 from rewards.exceptions import DocumentError
-from rewards.models import Achievement, Currency, RewardConfig, RewardItem
+from rewards.models import Achievement, Currency, RewardConfig, RewardItem, Streak
 from rewards.rules.achievements import (
     AchievementDocument,
     find_cycle,
@@ -22,6 +23,7 @@ from rewards.rules.achievements import (
 from rewards.selectors import achievements as selectors
 from rewards.services import documents
 from rewards.services.consumer_hold import hold_consumer
+from tenants.models import Tenant
 from tenants.types import Actor
 
 log = get_logger(__name__)
@@ -46,8 +48,11 @@ def create_achievement(
 ) -> Achievement:
     """Create an achievement; events received from now on count.
 
-    Raises: ``DocumentError`` with every fault. Locks: all cursors of the consumer.
+    Raises: ``DocumentError`` with every fault, ``NotFoundError`` without the tenant.
+    Locks: all cursors of the consumer.
     """
+    if not Tenant.objects.filter(pk=tenant_id).exists():
+        raise NotFoundError("There is no such tenant.")
     parsed = parse_achievement(_content(document))
     with transaction.atomic():
         at = hold_consumer(now)
@@ -226,6 +231,7 @@ def _check_references(row: Achievement, parsed: AchievementDocument) -> None:
         *_unknown_items(tenant_id, parsed),
         *_unknown_config(tenant_id, parsed),
         *_unknown_metric(tenant_id, parsed),
+        *_unknown_streak(tenant_id, parsed),
         *_wrong_requirements(tenant_id, row.pk, parsed),
     ]
     if faults:
@@ -260,6 +266,16 @@ def _unknown_metric(tenant_id: str, parsed: AchievementDocument) -> list[Fault]:
     if metric is None or Currency.objects.filter(tenant=tenant_id, currency_id=metric).exists():
         return []
     return [Fault("criteria.metric", "is not a currency of the tenant")]
+
+
+def _unknown_streak(tenant_id: str, parsed: AchievementDocument) -> list[Fault]:
+    streak_id = parsed.criteria.measure.streak_id
+    if streak_id is None:
+        return []
+    known = Streak.objects.filter(tenant=tenant_id).values_list("pk", flat=True)
+    if streak_id in map(str, known):
+        return []
+    return [Fault("criteria.streak_id", "is not a streak of the tenant")]
 
 
 def _wrong_requirements(tenant_id: str, pk: UUID, parsed: AchievementDocument) -> list[Fault]:

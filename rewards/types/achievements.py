@@ -1,6 +1,6 @@
 """Shapes of achievements that gateways and jobs see."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -27,6 +27,7 @@ class ProgressState:
     times: int = 0
     last_number: int = 0
     unlocked_at: datetime | None = None
+    owed: int = 0
 
     @property
     def amount(self) -> Decimal:
@@ -75,24 +76,45 @@ class PlayerAchievements:
     locked_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What counting anew finds for one player: what counts, and unlocks due beyond those held.
+@dataclass(slots=True)
+class Recount:
+    """What the stored events make of one player: the state as if counted from the beginning.
 
-    ``unlocks`` is below 0 for who has the achievement and would not have reached it.
+    ``state.times`` is how often it would have unlocked, ``whole`` what was counted in all;
+    ``values`` are those of the present run, ``all_values`` every one.
     """
 
-    player_id: UUID
+    state: ProgressState
+    whole: Decimal = Decimal(0)
+    values: set[bytes] = field(default_factory=set)
+    all_values: set[bytes] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a player has: the stored state, and how many of the unlocks are of which kind.
+
+    ``gifts`` are those of staff that still hold, ``forfeited`` those that staff revoked.
+    """
+
+    state: ProgressState
+    gifts: int = 0
+    forfeited: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a recompute does to one player: unlocks to give, below 0 to take back."""
+
     user_id: str
-    amount: Decimal
     unlocks: int
+    amount: Decimal
 
     def as_dict(self) -> dict[str, Any]:
         """Return the line of a preview."""
-        change = "gain" if self.unlocks > 0 else "lose"
         return {
             "user_id": self.user_id,
-            "change": change,
+            "change": "gain" if self.unlocks > 0 else "lose",
             "unlocks": abs(self.unlocks),
             "progress": self.amount,
         }
