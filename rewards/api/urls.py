@@ -5,11 +5,18 @@
 
 from typing import Any
 
-from rewards.api import grants_urls, items_urls, jobs_urls, ladders_urls
+from rewards.api import coupons_urls, grants_urls, items_urls, jobs_urls, ladders_urls, wallets_urls
 
 __all__ = ["admin_urlpatterns", "query_urlpatterns", "shared_urlpatterns"]
 
-_SUBJECTS: tuple[Any, ...] = (jobs_urls, items_urls, grants_urls, ladders_urls)
+_SUBJECTS: tuple[Any, ...] = (
+    jobs_urls,
+    items_urls,
+    grants_urls,
+    ladders_urls,
+    wallets_urls,
+    coupons_urls,
+)
 
 admin_urlpatterns: list[Any] = [
     pattern for subject in _SUBJECTS for pattern in subject.admin_urlpatterns

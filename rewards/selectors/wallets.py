@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from phoenix_site.common.exceptions import NotFoundError
+from players.models import Player
 from players.selectors import find_player
 from rewards.models import Account, LedgerTransaction, Lot, Posting
 from rewards.selectors.book import book_of
@@ -29,6 +30,7 @@ from rewards.types.wallets import (
 
 __all__ = [
     "WalletEntry",
+    "admin_balances",
     "balances",
     "balances_as_of",
     "get_transaction",
@@ -107,6 +109,16 @@ def balances(
     return Balances(tenant_id, user_id, shown)
 
 
+def admin_balances(tenant_id: str, user_id: str, *, at: datetime | None, now: datetime) -> Balances:
+    """Return a player's wallets now, or as they were at ``at``, with the last transaction."""
+    if at is not None:
+        return balances_as_of(tenant_id, user_id, at=at)
+    found = balances(tenant_id, user_id, now=now)
+    player = find_player(tenant_id, user_id)
+    newest = None if player is None else _newest(player, now)
+    return replace(found, as_of=now, last_transaction_id=newest)
+
+
 def balances_as_of(tenant_id: str, user_id: str, *, at: datetime) -> Balances:
     """Return a player's wallets as they were at ``at``: the sums of the postings up to it (LED-8).
 
@@ -129,9 +141,12 @@ def balances_as_of(tenant_id: str, user_id: str, *, at: datetime) -> Balances:
         )
         for currency in currencies
     ]
-    last = LedgerTransaction.objects.filter(player=player, created_at__lte=at)
-    newest = last.order_by("-created_at", "-pk").values_list("pk", flat=True).first()
-    return Balances(tenant_id, user_id, shown, at, newest)
+    return Balances(tenant_id, user_id, shown, at, _newest(player, at))
+
+
+def _newest(player: Player, at: datetime) -> UUID | None:
+    rows = LedgerTransaction.objects.filter(player=player, created_at__lte=at)
+    return rows.order_by("-created_at", "-pk").values_list("pk", flat=True).first()
 
 
 def _chosen(tenant_id: str, currency_id: str | None) -> list[CurrencyView]:

@@ -159,14 +159,12 @@ class HoldDesk:
         """Pay ``amount`` of a hold (``None``: the rest) to an account of the house.
 
         Raises: ``HoldClosedError``, ``HoldExceededError``, ``NotFoundError``,
-        ``InvalidInputError``, ``PostingConflictError``. Repeats: as ``Settlement.credit``, where
-        the amount is named.
+        ``InvalidInputError``, ``PostingConflictError``. Repeats: as ``Settlement.credit``.
         """
         hold, wallet = self._find(hold_id)
-        if amount is not None:
-            first = self._repeat(hold, wallet, amount, target, kind="capture", key=key)
-            if first is not None:
-                return first
+        first = self._repeat(hold, wallet, amount, target, kind="capture", key=key)
+        if first is not None:
+            return first
         amount = self._check(hold, amount)
         lines = [(wallet.escrow, -amount), (target, amount)]
         draft = self._settlement.post(
@@ -184,10 +182,9 @@ class HoldDesk:
         Raises, repeats: as ``capture``. What expired meanwhile is posted as expired.
         """
         hold, wallet = self._find(hold_id)
-        if amount is not None:
-            first = self._repeat(hold, wallet, amount, wallet.wallet, kind="release", key=key)
-            if first is not None:
-                return first
+        first = self._repeat(hold, wallet, amount, wallet.wallet, kind="release", key=key)
+        if first is not None:
+            return first
         amount = self._check(hold, amount)
         lines = [(wallet.escrow, -amount), (wallet.wallet, amount)]
         draft = self._settlement.post(
@@ -235,14 +232,18 @@ class HoldDesk:
         self,
         hold: HoldState,
         wallet: WalletState,
-        amount: Decimal,
+        amount: Decimal | None,
         target: AccountState,
         *,
         kind: str,
         key: str,
     ) -> Movement | None:
-        lines = [(wallet.escrow, -amount), (target, amount)]
         tenant_id = hold.currency.tenant_id
+        if amount is None:
+            # What "the rest" was then, nobody knows now: the key alone tells a repeat.
+            posted = self._settlement.posted_under(tenant_id, key)
+            return None if posted is None else Movement(posted, wallet.available, is_repeat=True)
+        lines = [(wallet.escrow, -amount), (target, amount)]
         return self._settlement.repeated(key, kind, lines, wallet.wallet, tenant_id=tenant_id)
 
     def _check(self, hold: HoldState, amount: Decimal | None) -> Decimal:

@@ -92,8 +92,7 @@ def capture(
     """Pay what a hold has set aside, or a part, to an account of the house.
 
     Raises: ``HoldClosedError``, ``HoldExceededError``, ``NotFoundError``,
-    ``PostingConflictError``. Repeats: safe by key where the amount is named.
-    Locks: the player, the pool.
+    ``PostingConflictError``. Repeats: safe by key. Locks: the player, the pool.
     """
     key = _key(idempotency_key)
     with settling([_holder(tenant_id, hold_id)], now=now, keys=[(tenant_id, key)]) as at:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ingestion.services.log import append_events
 from ingestion.types import EventInput
-from phoenix_site.common.exceptions import InvalidInputError
+from phoenix_site.common.exceptions import Detail, InvalidInputError
 from phoenix_site.common.ids import uuid7
 from phoenix_site.common.logging import get_logger
 from players.types import PlayerFacts
@@ -278,6 +278,11 @@ class Settlement:
             raise PostingConflictError("The key was used for another transaction.")
         return Movement(transaction_id, balances.get(account.name) or ZERO, is_repeat=True)
 
+    def posted_under(self, tenant_id: str, key: str) -> UUID | None:
+        """Return the transaction under a key that was named to ``settling``, if there is one."""
+        posted = self._posted.get((tenant_id, key))
+        return None if posted is None else posted.transaction_id
+
     def post(
         self,
         kind: str,
@@ -435,11 +440,12 @@ class Settlement:
     def check_amount(self, currency: CurrencyView, amount: Decimal) -> None:
         """Refuse what no posting may be. Raises: ``InvalidInputError``."""
         if not (amount.is_finite() and 0 < amount < MAX_AMOUNT):
-            raise InvalidInputError("An amount is greater than 0 and less than 10^18.")
-        if not currency.fits(amount):
-            raise InvalidInputError(
-                f"{currency.currency_id} has {currency.decimal_places} decimals."
-            )
+            fault = "must be greater than 0 and less than 10^18"
+        elif not currency.fits(amount):
+            fault = f"has more than the {currency.decimal_places} decimals of the currency"
+        else:
+            return
+        raise InvalidInputError(f"amount {fault}.", details=[Detail("amount", fault)])
 
 
 def _digest(kind: str, lines: Iterable[tuple[AccountState, Decimal]], reverses: UUID | None) -> str:

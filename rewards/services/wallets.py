@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -101,7 +101,7 @@ def deduct(tenant_id: str, move: MoveInput, *, key: str, actor: Actor, now: date
 @transaction.atomic
 def grant_bulk(
     tenant_id: str,
-    moves: Sequence[MoveInput],
+    moves: Sequence[MoveInput | DomainError],
     *,
     key: str | None,
     actor: Actor,
@@ -109,13 +109,15 @@ def grant_bulk(
 ) -> list[BulkResult]:
     """Credit many players in one transaction; what is wrong with one item stops no other.
 
+    Where an item could not be read, what is wrong with it stands in its place.
     An item with a ``reference`` is posted once per (player, currency, reference) for ever; one
     without is as new as the request (``key``).
 
     Repeats: items posted before are ``duplicate``. Locks: the players in id order.
     """
     book = book_of(tenant_id)
-    players = _ensure({(tenant_id, move.user_id) for move in moves}, now=now)
+    valid = [move for move in moves if isinstance(move, MoveInput)]
+    players = _ensure({(tenant_id, move.user_id) for move in valid}, now=now)
     request = key or str(uuid7())
     keys = [
         request_key("bulk", actor, _item_key(request, index, move))
@@ -125,9 +127,8 @@ def grant_bulk(
     posted = [(tenant_id, each) for each in keys]
     with settling(list(players.values()), now=now, keys=posted) as at:
         for index, (move, item_key) in enumerate(zip(moves, keys, strict=True)):
-            player_id = players.get((tenant_id, move.user_id))
             try:
-                movement = _grant_one(at, book, player_id, move, key=item_key, actor=actor)
+                movement = _grant_one(at, book, players, move, key=item_key, actor=actor)
             except DomainError as exc:
                 results.append(BulkResult(index, "rejected", error=exc.message))
             else:
@@ -156,8 +157,8 @@ def _ensure(keys: set[tuple[str, str]], *, now: datetime) -> dict[tuple[str, str
         return found
 
 
-def _item_key(request: str, index: int, move: MoveInput) -> str:
-    if move.reference:
+def _item_key(request: str, index: int, move: MoveInput | DomainError) -> str:
+    if isinstance(move, MoveInput) and move.reference:
         return f"reference:{move.currency_id}:{move.user_id}:{move.reference}"
     return f"{request}:{index}"
 
@@ -165,12 +166,15 @@ def _item_key(request: str, index: int, move: MoveInput) -> str:
 def _grant_one(
     at: Settlement,
     book: Book,
-    player_id: UUID | None,
-    move: MoveInput,
+    players: Mapping[tuple[str, str], UUID],
+    move: MoveInput | DomainError,
     *,
     key: str,
     actor: Actor,
 ) -> Movement:
+    if isinstance(move, DomainError):
+        raise move
+    player_id = players.get((book.tenant_id, move.user_id))
     if player_id is None:
         raise InvalidInputError("user_id is not the id of a player.")
     _check_expiry(move.expires_at, at.now)
