@@ -16,6 +16,7 @@ from leaderboards.api.query_docs import shape_components
 from phoenix_site.reference.errors import ERRORS, error_example, error_schema
 from phoenix_site.reference.operations import (
     boards,
+    coupons,
     grants,
     health,
     ingestion,
@@ -33,6 +34,7 @@ OPERATIONS: Final[dict[Key, Operation]] = (
     | query.OPERATIONS
     | live.OPERATIONS
     | boards.OPERATIONS
+    | coupons.OPERATIONS
     | grants.OPERATIONS
     | staff.OPERATIONS
 )

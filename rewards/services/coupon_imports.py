@@ -22,7 +22,7 @@ from rewards.types.coupons import CouponView, ImportRow, NewCode, RowVerdict
 from tenants.services import audit
 from tenants.types import Actor, AuditChange
 
-__all__ = ["import_rows", "read_import", "run_import", "verdict_document"]
+__all__ = ["import_document", "import_rows", "read_import", "run_import", "verdict_document"]
 
 IMPORT: Final = "coupon_import"
 _SHOWN_FAULTS: Final = 1000
@@ -106,6 +106,11 @@ def _import_result(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name != "done"}
 
 
+def import_document(verdicts: Sequence[RowVerdict]) -> dict[str, Any]:
+    """Return the outcome of an import as contracts show it."""
+    return {"results": [verdict_document(each) for each in verdicts], **_counts(verdicts)}
+
+
 def verdict_document(verdict: RowVerdict) -> dict[str, Any]:
     """Return a verdict as contracts show it."""
     return {
@@ -125,7 +130,13 @@ def _plain_row(row: Any) -> Any:
     """Return what an import reads of a row, so that a job does not store more."""
     if not isinstance(row, Mapping):
         return None
-    return {key: row[key] for key in ("code", "user_id") if isinstance(row.get(key), str)}
+    plain = {key: row[key] for key in ("code", "user_id") if row.get(key) is not None}
+    # No column of JSON takes NUL; such a row is refused as one without a code is.
+    return plain if all(_is_storable(value) for value in plain.values()) else None
+
+
+def _is_storable(value: Any) -> bool:
+    return isinstance(value, str) and "\x00" not in value
 
 
 def _import(
