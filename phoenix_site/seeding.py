@@ -21,6 +21,8 @@ from leaderboards.models import Leaderboard
 from leaderboards.services import boards
 from leaderboards.services import sandbox as leaderboards_sandbox
 from phoenix_site.common.ids import new_id
+from players.services import sandbox as players_sandbox
+from rewards.services import sandbox as rewards_sandbox
 from tenants.constants import (
     SANDBOX_API_KEY,
     SANDBOX_API_KEY_ID,
@@ -93,6 +95,8 @@ def _empty(tenant_id: str) -> None:
     # Together, so that nothing is ever scored from half of the events.
     with transaction.atomic():
         leaderboards_sandbox.empty_tenant(tenant_id)
+        rewards_sandbox.empty_tenant(tenant_id)
+        players_sandbox.empty_tenant(tenant_id)
         retention.empty_tenant(tenant_id)
 
 
@@ -116,6 +120,7 @@ def _tenant(
         tenant_id, name=name, tenant_secret=secret, api_key_id=key_id, api_key=key, now=now
     )
     _board(tenant_id, now)
+    rewards_sandbox.repair_sandbox(tenant_id, actor=SEEDER, now=now)
     return {
         "tenant_id": tenant_id,
         "tenant_secret": secret,

@@ -20,6 +20,10 @@ from phoenix_site.common.ids import new_id
 from phoenix_site.runtime.announcement import PLAYER, player_token
 
 POINTS = 50
+# What the sandbox's rules make of such an event; see ``rewards.services.sandbox``.
+RULE = "good-game"
+GOLD = 5
+POINTS_PER_XP = 5
 VISIBLE_WITHIN_SECONDS = 5.0
 
 
@@ -53,6 +57,7 @@ class SmokeTest:
         self.event_id = f"evt_smoke_{new_id()}"
         self.token = player_token(sandbox)
         self.score_before = 0
+        self.wallet_before: dict[str, int] = {}
 
     def run(self) -> Iterator[Step]:
         """Yield each step as it passes. Raises: ``SmokeTestError`` at the first that does not."""
@@ -62,10 +67,14 @@ class SmokeTest:
         with self._socket() as socket:
             yield self._timed("the board's first live message", lambda: self._snapshot(socket))
             yield self._timed("the score before", self._read_score)
+            yield self._timed("the wallet before", self._read_wallet)
             yield self._timed("an event is accepted", self._send_event)
             yield self._timed("the score shows it", self._await_score)
             yield self._timed("the live board shows it", lambda: self._await_update(socket))
+        yield self._timed("a rule granted a reward", self._await_reward)
+        yield self._timed("the grant is explained", self._explain_reward)
         yield self._timed("the same event is a duplicate", self._send_again)
+        yield self._timed("and grants nothing more", self._check_wallet_again)
 
     def _timed(self, name: str, check: Callable[[], str]) -> Step:
         began = time.perf_counter()
@@ -151,6 +160,46 @@ class SmokeTest:
         answer = self.call("POST", "/v1/events", headers=self._bearer, body=self.sent)
         return str(self._expect(answer, 202)["status"])
 
+    def _balances(self) -> dict[str, int]:
+        answer = self.call("GET", "/v1/wallet/balances", headers=self._bearer)
+        body = self._expect(answer, 200)
+        return {each["currency_id"]: int(each["available"]) for each in body["balances"]}
+
+    def _read_wallet(self) -> str:
+        self.wallet_before = self._balances()
+        return f"{PLAYER} has {_in_words(self.wallet_before)}"
+
+    @property
+    def _wallet_wanted(self) -> dict[str, int]:
+        earned = {"xp": POINTS // POINTS_PER_XP, "gold": GOLD}
+        return {
+            currency_id: before + earned.get(currency_id, 0)
+            for currency_id, before in self.wallet_before.items()
+        }
+
+    def _await_reward(self) -> str:
+        deadline = time.monotonic() + VISIBLE_WITHIN_SECONDS
+        while (found := self._balances()) != self._wallet_wanted:
+            if time.monotonic() > deadline:
+                raise SmokeTestError(f"the wallet is {found}, expected {self._wallet_wanted}")
+            time.sleep(0.02)
+        return f"{PLAYER} has {_in_words(found)}"
+
+    def _explain_reward(self) -> str:
+        path = f"/v1/tenants/{self.sandbox['tenant_id']}/rules/explain"
+        query = f"?event_id={self.event_id}&user_id={PLAYER}&rule_id={RULE}"
+        body = self._expect(self.call("GET", path + query, headers=self._api_key), 200)
+        (verdict,) = body["results"]
+        if verdict["verdict"] != "granted":
+            raise SmokeTestError(f"expected a grant, got {verdict}")
+        return f"{RULE} version {verdict['version']}: {verdict['text'] or verdict['verdict']}"
+
+    def _check_wallet_again(self) -> str:
+        found = self._balances()
+        if found != self._wallet_wanted:
+            raise SmokeTestError(f"the wallet is {found}, expected {self._wallet_wanted}")
+        return f"{PLAYER} still has {_in_words(found)}"
+
     def _send_again(self) -> str:
         answer = self.call("POST", "/v1/events", headers=self._bearer, body=self.sent)
         if not self._expect(answer, 200)["duplicate"]:
@@ -178,3 +227,7 @@ class SmokeTest:
             if any(row["user_id"] == PLAYER and row["score"] == wanted for row in rows):
                 return f"{message['type']} {message['epoch']}:{message['sequence']}"
         raise SmokeTestError("no live message with the new score")
+
+
+def _in_words(wallet: dict[str, int]) -> str:
+    return ", ".join(f"{amount} {currency_id}" for currency_id, amount in wallet.items())
