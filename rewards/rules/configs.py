@@ -196,9 +196,11 @@ def _read_tier(
         return {}
     tier: dict[str, Any] = {"name": _read_name(section, "name", high=_MAX_TIER_NAME)}
     tier |= _read_ranks(section) if config_type == "leaderboard" else _read_value(section, own[0])
+    known = len(faults)
     tier["item_ids"] = _read_ids(section, "item_ids", section.raw("item_ids"), item_ids)
     tier["by_category"] = _read_categories(section, item_ids)
-    if not tier["item_ids"] and not any(tier["by_category"].values()):
+    is_empty = not tier["item_ids"] and not any(tier["by_category"].values())
+    if is_empty and len(faults) == known:
         section.refuse("item_ids", "must name at least one item")
     return tier
 

@@ -284,7 +284,7 @@ def _read_currency(payload: Section, context: _Context) -> dict[str, Any]:
     key = "currency_id" if payload.has("currency_id") else "currency"
     if not payload.has(key):
         payload.refuse("currency_id", "is required")
-        return {}
+        return {"currency_id": None, "amount": _read_amount(payload, None)}
     if payload.has("currency") and payload.raw("currency") != payload.raw(key):
         payload.refuse("currency", "is not the same as currency_id")
     name = payload.raw(key)
