@@ -23,6 +23,7 @@ from phoenix_site.reference.operations import (
     live,
     query,
     staff,
+    wallets,
 )
 from phoenix_site.reference.types import Examples, Key, Operation, Security
 
@@ -37,6 +38,7 @@ OPERATIONS: Final[dict[Key, Operation]] = (
     | coupons.OPERATIONS
     | grants.OPERATIONS
     | staff.OPERATIONS
+    | wallets.OPERATIONS
 )
 _ERROR: Final = {"$ref": "#/components/schemas/Error"}
 # One header or none.
@@ -55,6 +57,7 @@ _TAGS: Final = {
     "live": "Following a board, with a player's token or a ticket.",
     "boards": "Keeping boards, with an API key, admin token or staff token.",
     "rewards": "Giving and keeping rewards; players see and claim their own.",
+    "wallet": "Currencies, wallets and the ledger; players read their own wallets.",
     "events": "Looking into the event log, with the same.",
     "staff": "Tokens for operations people.",
     "health": "Probes.",

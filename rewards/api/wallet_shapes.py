@@ -216,7 +216,7 @@ class GrantInputShape(MoveInputShape):
     expires_at = serializers.DateTimeField(required=False)
 
 
-class BulkInputShape(serializers.Serializer[Any]):
+class BulkGrantInput(serializers.Serializer[Any]):
     items = serializers.ListField(child=GrantInputShape(), min_length=1, max_length=1000)
 
 
@@ -225,15 +225,15 @@ class MovementOutput(serializers.Serializer[Any]):
     balance_after = serializers.FloatField()
 
 
-class BulkResultOutput(serializers.Serializer[Any]):
+class GrantedItemOutput(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     status = serializers.ChoiceField(choices=["posted", "duplicate", "rejected"])
     transaction_id = serializers.UUIDField(allow_null=True)
     error = serializers.CharField(allow_null=True)
 
 
-class BulkOutput(serializers.Serializer[Any]):
-    results = BulkResultOutput(many=True)
+class BulkGrantOutput(serializers.Serializer[Any]):
+    results = GrantedItemOutput(many=True)
 
 
 class HoldInputShape(serializers.Serializer[Any]):
