@@ -326,6 +326,7 @@ PHOENIX_EVENT_CONSUMERS: dict[str, dict[str, str]] = {
     "rewards.rules": {
         "task": "rewards.tasks.apply_rules",
         "replay": "rewards.services.consumer.replay_event",
+        "effects": "rewards.selectors.explanations.event_effects",
     },
 }
 # Functions (tenant_id) -> datetime | None: events received at or after it must not be purged yet.

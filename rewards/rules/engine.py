@@ -8,70 +8,22 @@ Gates in order: dates, conditions, chain, player, limits, group, budget, balance
 rules are asked before the first one fires, so they see the wallet as the event found it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, Final, Protocol
-from uuid import UUID
+from collections.abc import Iterable
+from decimal import Decimal
 
 from ingestion.types import StoredEvent
 from players.types import PlayerFacts
-from rewards.constants import MAX_DECIMAL_PLACES, MAX_RULE_DEPTH
-from rewards.exceptions import AmountRangeError
-from rewards.rules import reasons
-from rewards.rules.configs import (
-    items_for_level,
-    items_for_milestone,
-    items_for_rank,
-    items_for_threshold,
-)
-from rewards.rules.periods import bucket_of, buckets_of
+from rewards.constants import MAX_RULE_DEPTH
+from rewards.rules.plans import plain, plan_firing, refusal, short
 from rewards.rules.reasons import sentence
 from rewards.rules.rule_conditions import root_of
-from rewards.rules.rule_effects import TIER_KEYS
-from rewards.types.book import Book, ConfigView, CurrencyView
-from rewards.types.money import EXACT, MAX_AMOUNT, ZERO
-from rewards.types.rules import (
-    AddProgress,
-    CompiledRule,
-    Effect,
-    GrantConfig,
-    GrantItem,
-    Move,
-    PlannedEffect,
-    Reason,
-    Root,
-    Spent,
-    Use,
-    Verdict,
-)
+from rewards.rules.rule_index import is_triggered
+from rewards.rules.worlds import World
+from rewards.types.book import Book
+from rewards.types.money import ZERO
+from rewards.types.rules import CompiledRule, Move, Reason, Root, Verdict
 
-__all__ = ["World", "judge", "meets_conditions", "rule_root", "was_in_dates"]
-
-_SMALLEST: Final = Decimal(1).scaleb(-MAX_DECIMAL_PLACES)
-_LIMIT_REASONS: Final[dict[str, Reason]] = {
-    "day": "limit_day",
-    "week": "limit_week",
-    "total": "limit_total",
-}
-
-
-class World(Protocol):
-    """What the engine asks and tells while it judges the events of one player after the other."""
-
-    def use(self, rule: CompiledRule, bucket: str) -> Use:
-        """Return how often the rule fired for the player in the bucket, and what it credited."""
-
-    def spent(self, rule: CompiledRule) -> Spent:
-        """Return what the rule has used of its budget."""
-
-    def available(self, currency_id: str) -> Decimal:
-        """Return what the player can spend of a currency."""
-
-    def state(self, rule: CompiledRule) -> Mapping[str, Any]:
-        """Return what the conditions of the rule read as ``player`` and ``wallet``."""
-
-    def fire(self, verdict: Verdict) -> None:
-        """Let the firing happen: its effects, uses and spending."""
+__all__ = ["find_miss", "judge", "was_in_dates"]
 
 
 def was_in_dates(rule: CompiledRule, event: StoredEvent) -> bool:
@@ -91,13 +43,24 @@ def rule_root(rule: CompiledRule, event: StoredEvent, event_root: Root, world: W
     )
 
 
-def meets_conditions(
+def find_miss(
     rule: CompiledRule, event: StoredEvent, event_root: Root, world: World
-) -> bool:
-    """Whether dates and conditions let the rule go on."""
-    return was_in_dates(rule, event) and rule.condition.matches(
-        rule_root(rule, event, event_root, world)
-    )
+) -> Verdict | None:
+    """Return why the event passes the rule by, which leaves no row; ``None`` if it does not."""
+    if not is_triggered(rule, event.type, is_internal=event.source == "internal"):
+        return refusal(rule, "trigger_mismatch", sentence("trigger_mismatch"))
+    if not was_in_dates(rule, event):
+        return refusal(rule, "outside_dates", sentence("outside_dates"))
+    root = rule_root(rule, event, event_root, world)
+    if rule.condition.matches(root):
+        return None
+    trace = rule.condition.trace(root)
+    missed = [line for line in trace if not line.result]
+    seen = [f"{line.field} ({line.note or short(line.actual)})" for line in missed]
+    text = sentence("conditions_not_met")
+    if seen:
+        text += f" Not met: {', '.join(seen[:5])}."
+    return Verdict(rule, "conditions_not_met", text, trace=trace)
 
 
 def judge(
@@ -125,9 +88,9 @@ def judge(
         return []
     stopped = _stopped(event, facts)
     drafts = [
-        _refusal(rule, stopped, sentence(stopped))
+        refusal(rule, stopped, sentence(stopped))
         if stopped is not None
-        else _plan(rule, event, root, book, world)
+        else plan_firing(rule, event, root, book, world)
         for rule, root in met
     ]
     _decide_groups(drafts)
@@ -142,181 +105,6 @@ def _stopped(event: StoredEvent, facts: PlayerFacts | None) -> Reason | None:
     if facts.is_blocked("rewards"):
         return "player_blocked"
     return "opted_out" if facts.is_opted_out else None
-
-
-def _refusal(rule: CompiledRule, reason: Reason, text: str) -> Verdict:
-    return Verdict(rule, reason, text)
-
-
-# --- Effects and limits --------------------------------------------------------------------------
-
-
-def _plan(rule: CompiledRule, event: StoredEvent, root: Root, book: Book, world: World) -> Verdict:
-    """Return what the rule would do, cut to its caps, or which limit stops it."""
-    effects = [_plan_effect(each, event, root, book) for each in rule.effects]
-    tracked = rule.tracked
-    if not tracked and rule.amount_caps.event is None:
-        return _verdict(rule, effects, clipped_from=None, uses=())
-    uses = buckets_of(tracked, event.occurred_at, rule.zone)
-    reached = _reached_limit(rule, event, world)
-    if reached is not None:
-        return reached._replace(effects=effects, cost=_cost(effects))
-    return _clip(rule, event, effects, uses, book, world)
-
-
-def _plan_effect(effect: Effect, event: StoredEvent, root: Root, book: Book) -> PlannedEffect:
-    if isinstance(effect, Move):
-        return _plan_move(effect, root, book)
-    if isinstance(effect, GrantItem):
-        return _plan_items(effect, (effect.item_id,), book)
-    if isinstance(effect, GrantConfig):
-        config = book.configs.get(effect.config_id)
-        items = () if config is None else items_of_config(config, event)
-        return _plan_items(effect, items, book)
-    if isinstance(effect, AddProgress):
-        return PlannedEffect(effect, _in_range(effect.amount.evaluate(root)))
-    return PlannedEffect(effect)
-
-
-def _plan_move(effect: Move, root: Root, book: Book) -> PlannedEffect:
-    currency = book.currencies.get(effect.currency_id)
-    if currency is None:
-        return PlannedEffect(effect)
-    amount = currency.rounded(_in_range(effect.amount.evaluate(root)))
-    cost = _money(amount, currency) if effect.type == "credit" else ZERO
-    return PlannedEffect(effect, amount, (), cost)
-
-
-def _money(amount: Decimal, currency: CurrencyView) -> Decimal:
-    """Return what an amount costs the tenant, in the decimals of a column."""
-    if not currency.unit_cost:
-        return ZERO
-    cost = EXACT.multiply(amount, currency.unit_cost)
-    return cost.quantize(_SMALLEST, ROUND_HALF_EVEN, EXACT)
-
-
-def _in_range(amount: Decimal) -> Decimal:
-    if amount >= MAX_AMOUNT:
-        raise AmountRangeError("An effect would be larger than any amount can be.")
-    return amount
-
-
-def _plan_items(effect: Effect, item_ids: Sequence[UUID], book: Book) -> PlannedEffect:
-    known = tuple(item_id for item_id in item_ids if item_id in book.items)
-    cost = sum((book.items[item_id].unit_cost for item_id in known), ZERO)
-    return PlannedEffect(effect, ZERO, known, cost)
-
-
-def items_of_config(config: ConfigView, event: StoredEvent) -> tuple[UUID, ...]:
-    """Return the items of the tier that the event names, else those of the only tier."""
-    trigger, key = TIER_KEYS.get(config.config_type, ("", ""))
-    number = event.attrs.get(key)
-    if event.type == trigger and isinstance(number, int | Decimal):
-        return _ITEMS_FOR[config.config_type](config, int(number))
-    if event.type == trigger or len(config.tiers) != 1:
-        return ()
-    return config.tiers[0].items_of("default")
-
-
-def _threshold(config: ConfigView, times: int) -> tuple[UUID, ...]:
-    return items_for_threshold(config, Decimal(times))
-
-
-_ITEMS_FOR: Final[dict[str, Callable[[ConfigView, int], tuple[UUID, ...]]]] = {
-    "leaderboard": items_for_rank,
-    "streak": items_for_milestone,
-    "achievement": _threshold,
-    "level": items_for_level,
-}
-
-
-def _cost(effects: Sequence[PlannedEffect]) -> Decimal:
-    return sum((each.cost for each in effects), ZERO)
-
-
-def _verdict(
-    rule: CompiledRule,
-    effects: list[PlannedEffect],
-    *,
-    clipped_from: Decimal | None,
-    uses: Sequence[str],
-) -> Verdict:
-    credited = sum((each.amount for each in effects if _is_credit(each)), ZERO)
-    return Verdict(rule, None, "", effects, _cost(effects), clipped_from, credited, uses)
-
-
-def _is_credit(planned: PlannedEffect) -> bool:
-    return isinstance(planned.effect, Move) and planned.effect.type == "credit"
-
-
-def _reached_limit(rule: CompiledRule, event: StoredEvent, world: World) -> Verdict | None:
-    for period, reason in _LIMIT_REASONS.items():
-        limit = getattr(rule.per_player, period)
-        if limit is None:
-            continue
-        bucket = bucket_of(period, event.occurred_at, rule.zone)
-        used = world.use(rule, bucket).firings
-        if used >= limit:
-            text = reasons.firings_used(rule, period, used, int(limit), bucket[2:])
-            return _refusal(rule, reason, text)
-    return None
-
-
-def _clip(
-    rule: CompiledRule,
-    event: StoredEvent,
-    effects: list[PlannedEffect],
-    uses: Sequence[str],
-    book: Book,
-    world: World,
-) -> Verdict:
-    """Cut the credits to what the caps leave of them; to nothing is a refusal."""
-    wanted = sum((each.amount for each in effects if _is_credit(each)), ZERO)
-    room = _room(rule, event, world) if wanted else None
-    if room is None or wanted <= room:
-        return _verdict(rule, effects, clipped_from=None, uses=uses)
-    cut: list[PlannedEffect] = []
-    for each in effects:
-        if _is_credit(each):
-            each, room = _cut(each, room, book)
-        cut.append(each)
-    verdict = _verdict(rule, cut, clipped_from=wanted, uses=uses)
-    if verdict.credited:
-        return verdict
-    return verdict._replace(reason="amount_cap", text=_cap_text(rule, wanted))
-
-
-def _room(rule: CompiledRule, event: StoredEvent, world: World) -> Decimal | None:
-    caps = rule.amount_caps
-    rooms = [] if caps.event is None else [caps.event]
-    for period, cap in (("day", caps.day), ("week", caps.week)):
-        if cap is not None:
-            used = world.use(rule, bucket_of(period, event.occurred_at, rule.zone)).amount
-            rooms.append(max(cap - used, ZERO))
-    return min(rooms, default=None)
-
-
-def _cut(planned: PlannedEffect, room: Decimal, book: Book) -> tuple[PlannedEffect, Decimal]:
-    effect = planned.effect
-    currency = book.currencies[effect.currency_id]  # type: ignore[union-attr]  # it is a credit
-    amount = currency.rounded(min(planned.amount, room))
-    return planned._replace(amount=amount, cost=_money(amount, currency)), room - amount
-
-
-def _cap_text(rule: CompiledRule, wanted: Decimal) -> str:
-    caps = rule.amount_caps
-    named = [
-        f"{plain(cap)} per {period}"
-        for period, cap in (("event", caps.event), ("day", caps.day), ("week", caps.week))
-        if cap is not None
-    ]
-    return f"Nothing was left of {plain(wanted)} under the caps {', '.join(named)}."
-
-
-def plain(number: Decimal) -> str:
-    """Return a number for a sentence, without exponent and trailing zeros."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 # --- Groups, budgets, balances -------------------------------------------------------------------

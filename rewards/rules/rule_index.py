@@ -14,7 +14,7 @@ from phoenix_site.common.paths import Reader, as_number, compile_reader, parse_p
 from rewards.constants import MAX_INDEXED_TYPES
 from rewards.types.rules import CompiledRule
 
-__all__ = ["RuleIndex", "TypeIndex", "demands_of"]
+__all__ = ["RuleIndex", "TypeIndex", "demands_of", "is_triggered"]
 
 _GROUPS_OF_ALL: Final = frozenset({"and", "all"})
 _NOTHING: Final = object()
@@ -92,6 +92,16 @@ class RuleIndex:
             for prefix, rule in self._prefixed:
                 if event_type.startswith(prefix):
                     yield rule
+
+
+def is_triggered(rule: CompiledRule, event_type: str, *, is_internal: bool) -> bool:
+    """Whether the rule looks at events of this type; ``is_internal``: Phoenix emitted it."""
+    for name in rule.trigger.names:
+        if name == event_type:
+            return True
+        if name.endswith("*") and not is_internal and event_type.startswith(name[:-1]):
+            return True
+    return False
 
 
 def _order(rule: CompiledRule) -> tuple[int, str]:

@@ -1,7 +1,6 @@
 """Rows of firings and refusals, written as sets."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -9,17 +8,14 @@ from uuid import UUID
 
 from ingestion.types import StoredEvent
 from phoenix_site.common.arrays import BigintArray, IntegerArray, TextArray, TimeArray, UuidArray
-from phoenix_site.common.conditions import TraceLine
 from phoenix_site.common.json import encode
+from rewards.rules.verdicts import trace_lines
 from rewards.services.statements import run
 from rewards.types.rules import Verdict
 
 __all__ = ["NewFiring", "NewRefusal", "judged_pairs", "write_firings", "write_refusals"]
 
 _TEXT_LENGTH: Final = 500
-# What a trace shows of a value; the event itself has the rest.
-_SHOWN_CHARACTERS: Final = 200
-_PLAIN: Final = frozenset({bool, int, Decimal, float, type(None), datetime})
 
 _JUDGED: Final = """
 SELECT event_row, rule_id FROM rewards_firing WHERE event_row = ANY (%(rows)b)
@@ -132,19 +128,8 @@ def _columns(rows: Sequence[tuple[StoredEvent, UUID, Verdict]]) -> dict[str, Any
         "rows": BigintArray(event.id for event in events),
         "events": TextArray(event.event_id for event in events),
         "times": TimeArray(event.occurred_at for event in events),
-        "traces": TextArray(_json([shown(line) for line in verdict.trace]) for verdict in verdicts),
+        "traces": TextArray(_json(trace_lines(verdict)) for verdict in verdicts),
     }
-
-
-def shown(line: TraceLine) -> TraceLine:
-    """Return the line with what fits on a page of the value that the event had."""
-    actual = line.actual
-    if type(actual) in _PLAIN or (type(actual) is str and len(actual) <= _SHOWN_CHARACTERS):
-        return line
-    text = actual if isinstance(actual, str) else encode(actual).decode()
-    if len(text) <= _SHOWN_CHARACTERS:
-        return line
-    return replace(line, actual=text[:_SHOWN_CHARACTERS] + "…")
 
 
 def _json(value: Any) -> str:

@@ -12,7 +12,9 @@ from rewards.constants import BUDGET_SHARES
 from rewards.models import RuleBudget, RuleNotice
 from rewards.rules.budgets import notice_text, share_of
 from rewards.rules.engine import judge
+from rewards.rules.items import item_cost
 from rewards.rules.periods import buckets_of
+from rewards.rules.plans import plain
 from rewards.services import firing_store, rule_uses
 from rewards.services.achievement_desk import AchievementDesk
 from rewards.services.firing_store import NewFiring, NewRefusal
@@ -81,17 +83,26 @@ class RuleDesk:
 
     def judge(
         self, event: StoredEvent, root: Root, rules: Iterable[CompiledRule], player_id: UUID
-    ) -> None:
-        """Let rules judge one event of a player; those that fire take effect."""
+    ) -> list[Verdict]:
+        """Let rules judge one event of a player; those that fire take effect.
+
+        Returns the verdicts. A refusal is kept only of what was judged when its turn came.
+        """
         facts = self.settlement.facts[player_id]
         book = self.settlement.book(event.tenant_id)
         world = _LiveWorld(self, event, facts, book)
-        for verdict in judge(event, root, rules, facts, book, world):
+        verdicts = judge(event, root, rules, facts, book, world)
+        for verdict in verdicts:
             if not verdict.is_fired:
-                self._refusals.append(NewRefusal(event, player_id, verdict))
-                if verdict.reason == "budget_exhausted":
-                    self._refused_by_budget[verdict.rule.pk] = verdict.rule
-                    self._tenants[verdict.rule.pk] = event.tenant_id
+                self._note_refusal(event, player_id, verdict)
+        return verdicts
+
+    def _note_refusal(self, event: StoredEvent, player_id: UUID, verdict: Verdict) -> None:
+        if not self.is_retroactive:
+            self._refusals.append(NewRefusal(event, player_id, verdict))
+        if verdict.reason == "budget_exhausted":
+            self._refused_by_budget[verdict.rule.pk] = verdict.rule
+            self._tenants[verdict.rule.pk] = event.tenant_id
 
     # --- What the world of a player asks ---------------------------------------------------------
 
@@ -241,7 +252,13 @@ class _LiveWorld:
             {"reward_config_id": str(effect.config_id)} if isinstance(effect, GrantConfig) else {}
         )
         return [
-            {"type": "grant", **named, "item_id": str(item_id), "grant_id": grants.pop(0)}
+            {
+                "type": "grant",
+                **named,
+                "item_id": str(item_id),
+                "grant_id": grants.pop(0),
+                "cost": plain(item_cost(self._book.items[item_id], self._book)),
+            }
             for item_id in planned.item_ids
         ]
 
@@ -252,7 +269,8 @@ class _LiveWorld:
         shown = {
             "type": effect.type,
             "currency_id": effect.currency_id,
-            "amount": f"{planned.amount:f}",
+            "amount": plain(planned.amount),
+            "cost": plain(planned.cost),
         }
         if not planned.amount:
             return [shown]
@@ -274,7 +292,7 @@ class _LiveWorld:
             desk = self._settlement.part(_GOALS[effect.goal_kind])
             desk.add_progress(self._player_id, effect.goal_id, planned.amount, cause)
         goal = f"{effect.goal_kind}:{effect.goal_id}"
-        return [{"type": "progress", "goal": goal, "amount": f"{planned.amount:f}"}]
+        return [{"type": "progress", "goal": goal, "amount": plain(planned.amount)}]
 
 
 _GOALS: Final[dict[str, Any]] = {"achievement": AchievementDesk, "streak": StreakDesk}

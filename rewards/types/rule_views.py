@@ -32,7 +32,10 @@ class RuleView:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of (event, rule, player), for whoever asks why; ``firing_id`` if it fired."""
+    """What became of (event, rule, player), for whoever asks why.
+
+    ``firing_id`` is that of a real firing; in a dry run ``is_granted`` stands without it.
+    """
 
     rule_id: str
     version: int | None
@@ -43,3 +46,4 @@ class Outcome:
     as_of: str
     trace: tuple[Mapping[str, Any], ...]
     effects: tuple[Mapping[str, Any], ...]
+    is_granted: bool = False
