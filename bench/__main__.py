@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import phases
+from bench import phases, rewards
 from phoenix_site.runtime.instance import throw_away_instance
 
 PHASES = {
@@ -20,6 +20,11 @@ PHASES = {
     "visibility": phases.visibility,
     "reading": phases.reading,
     "live": phases.live,
+    "rules": rewards.rules,
+    "postings": rewards.postings,
+    "redeeming": rewards.redeeming,
+    "rewards": rewards.reading,
+    "backtest": rewards.backtest,
     "memory": phases.memory,
 }
 LATEST = Path(__file__).parent / "latest.json"

@@ -332,7 +332,9 @@ def live(bench: Bench) -> Iterator[Row]:
 def memory(bench: Bench) -> Iterator[Row]:
     """Resident memory of each process after everything above."""
     pids = bench.pids
-    names = [name for name in pids if name.startswith("web") or name in ("consumers", "timed", "outbox")]
+    names = [
+        name for name in pids if name.startswith("web") or name in ("consumers", "timed", "outbox")
+    ]
     for name in sorted(names):
         tree = _with_children(pids[name])
         value = max(load.resident_megabytes(pid) for pid in tree)
