@@ -46,6 +46,7 @@ INSERT INTO rewards_couponcode
 SELECT new.id, %(tenant)s, %(coupon)s, new.code, %(is_case_sensitive)s, false,
        nullif(new.player_id, %(nobody)s), 'active', nullif(new.grant_id, %(nobody)s), %(now)s, ''
 FROM unnest(%(ids)b, %(codes)b, %(players)b, %(grants)b) AS new (id, code, player_id, grant_id)
+ORDER BY new.code
 ON CONFLICT (tenant_id, code) DO NOTHING
 RETURNING id
 """
@@ -72,7 +73,10 @@ def free_codes(coupon: CouponView, tenant_id: str, count: int) -> list[str]:
 def store_codes(
     coupon: CouponView, tenant_id: str, codes: Sequence[NewCode], *, now: datetime
 ) -> set[UUID]:
-    """Store codes and return the ids of those that the tenant did not have yet. Queries: 1."""
+    """Store codes and return the ids of those that the tenant did not have yet.
+
+    Locks: the codes, in their order: whoever stores the same ones waits. Queries: 1.
+    """
     values = {
         "tenant": tenant_id,
         "coupon": coupon.pk,
