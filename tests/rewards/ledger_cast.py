@@ -13,6 +13,7 @@ from phoenix_site.common.ids import uuid7
 from players.services.registration import ensure_players
 from rewards.models import Account, Currency, LedgerTransaction, Posting
 from rewards.selectors.currencies import currency_view
+from rewards.services.documents import bump
 from rewards.services.pipe import settling
 from rewards.types.book import CurrencyView
 from rewards.types.causes import Cause
@@ -23,11 +24,10 @@ NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
 
 
 def make_currency(tenant: Tenant, currency_id: str = "gold", **fields: Any) -> CurrencyView:
-    return currency_view(
-        Currency.objects.create(
-            tenant=tenant, currency_id=currency_id, name=fields.pop("name", currency_id), **fields
-        )
-    )
+    values = {"name": currency_id, **fields}
+    made = Currency.objects.create(tenant=tenant, currency_id=currency_id, **values)
+    bump(tenant.pk)
+    return currency_view(made)
 
 
 def player_of(tenant: Tenant, name: str = "ana", *, now: datetime = NOON) -> UUID:
