@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connections, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
 from pytest_django.fixtures import Settings
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from phoenix_site.common import postgres
 from phoenix_site.common.redis import get_async_redis, get_redis
@@ -63,6 +64,21 @@ def _quick_flush() -> None:
         return []
 
     DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign, assignment]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _known_static_files() -> None:
+    """Look for the static files once, not again for every test client."""
+    look = WhiteNoiseMiddleware.add_files_from_finders
+    found: dict[str, Any] = {}
+
+    def add_files_from_finders(middleware: WhiteNoiseMiddleware) -> None:
+        if not found:
+            look(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    WhiteNoiseMiddleware.add_files_from_finders = add_files_from_finders
 
 
 @pytest.fixture(autouse=True)
