@@ -3,12 +3,13 @@
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models import Q
 from django.utils.module_loading import import_string
 from psycopg.rows import args_row
@@ -50,6 +51,24 @@ SELECT type, count(*) FROM (
 ) AS newest
 GROUP BY type ORDER BY count(*) DESC, type
 """
+# The newest of each day, so that what is sent rarely is found beside what is sent all the time.
+_SAMPLE = f"""
+SELECT {_EVENT_COLUMNS}, seen FROM (
+  SELECT event.*, count(*) OVER (PARTITION BY type) AS seen,
+         row_number() OVER (PARTITION BY type ORDER BY received_at DESC, id DESC) AS place
+  FROM generate_series(0, %(days)s - 1) AS day (number)
+  CROSS JOIN LATERAL (
+    SELECT * FROM ingestion_event
+    WHERE tenant_id = %(tenant)s
+      AND received_at > %(now)s::timestamptz - (day.number + 1) * interval '1 day'
+      AND received_at <= %(now)s::timestamptz - day.number * interval '1 day'
+    ORDER BY received_at DESC, id DESC LIMIT %(per_day)s
+  ) AS event
+) AS ingestion_event
+WHERE place <= %(per_type)s
+ORDER BY seen DESC, type, received_at DESC, id DESC
+LIMIT %(limit)s
+"""  # noqa: S608
 # What was received much earlier than it occurred was refused; the bound is what the index can use.
 _PROCESSED_EVENTS = f"""
 SELECT {_EVENT_COLUMNS} FROM ingestion_event AS event
@@ -70,6 +89,20 @@ _OF_TYPES = "type = ANY (%(types)s)"
 _OF_TYPES_OR_PREFIXES = """(type = ANY (%(types)s) OR EXISTS (
     SELECT FROM unnest(%(prefixes)s::text[]) AS beginning (text) WHERE starts_with(type, text)
   ))"""
+# Held by the session, not by a transaction: who reads for minutes must not keep an old snapshot.
+# Only the numbers are sorted and kept; rows of one period lie together, so they are cheap to find.
+_OPEN_PERIOD = """
+DECLARE {name} SCROLL CURSOR WITH HOLD FOR
+SELECT id FROM ingestion_event AS event
+WHERE tenant_id = %(tenant)s
+  AND received_at >= %(occurred_from)s::timestamptz - interval '2 days'
+  AND occurred_at >= %(occurred_from)s AND occurred_at < %(occurred_to)s
+  AND user_id IS NOT NULL
+  AND (type = ANY (%(types)s) OR source <> 'internal' AND EXISTS (
+    SELECT FROM unnest(%(prefixes)s::text[]) AS beginning WHERE starts_with(type, beginning)
+  ))
+ORDER BY event.xid, event.id
+"""
 _EVENTS_BY_ROW_ID = f"SELECT {_EVENT_COLUMNS} FROM ingestion_event WHERE id = ANY (%s)"  # noqa: S608
 _HAS_PASSED = """
 SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(barrier)s::text::xid8
@@ -207,6 +240,64 @@ def processed_events(
         yield from cursor
 
 
+class EventPages:
+    """The events of a period, a page at a time; ``count`` is how many there are in all."""
+
+    def __init__(self, name: str, count: int, size: int) -> None:
+        self.count = count
+        self._name = name
+        self._size = size
+
+    def __iter__(self) -> Iterator[list[StoredEvent]]:
+        """Yield the pages in the order of the log. Queries: 2 for each."""
+        while ids := self._next_ids():
+            found = events_by_row_id_across_tenants(ids)
+            # What was purged meanwhile is not there any more.
+            yield [found[row_id] for row_id in ids if row_id in found]
+
+    def _next_ids(self) -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"FETCH FORWARD {self._size} FROM {self._name}")
+            return [row_id for (row_id,) in cursor.fetchall()]
+
+
+@contextmanager
+def events_of_period(
+    tenant_id: str,
+    *,
+    types: Iterable[str],
+    prefixes: Iterable[str] = (),
+    occurred_from: datetime,
+    occurred_to: datetime,
+    page_size: int = _ROWS_PER_FETCH,
+) -> Iterator[EventPages]:
+    """Open the tenant's events about players of ``[occurred_from, occurred_to)``, history too.
+
+    Those of ``types``, and what others sent whose type begins with one of ``prefixes``, as far as
+    they are committed now. Holds no transaction open: between two pages the caller may
+    do as it likes on the same connection. Queries: 2, and those of the pages.
+    """
+    name = f"period_{uuid7().hex}"
+    parameters: dict[str, Any] = {
+        "tenant": tenant_id,
+        "types": list(types),
+        "prefixes": list(prefixes),
+        "occurred_from": occurred_from,
+        "occurred_to": occurred_to,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN_PERIOD.format(name=name), parameters)
+        cursor.execute(f"MOVE FORWARD ALL FROM {name}")
+        count = cursor.rowcount
+        cursor.execute(f"MOVE ABSOLUTE 0 FROM {name}")
+    try:
+        yield EventPages(name, count, page_size)
+    finally:
+        # On a connection that broke it is gone already.
+        with suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute(f"CLOSE {name}")
+
+
 def find_event(tenant_id: str, event_id: str) -> StoredEvent | None:
     """Return the tenant's event of that id, or ``None``. Queries: 1."""
     if "\0" in event_id:  # a path may hold it, the database's texts cannot
@@ -294,6 +385,28 @@ def newest_event_types(tenant_id: str, *, among: int = NEWEST_BOUND) -> list[str
     with connection.cursor() as cursor:
         cursor.execute(_NEWEST_TYPES, [tenant_id, among])
         return [event_type for event_type, _ in cursor.fetchall()]
+
+
+def sampled_events(
+    tenant_id: str, *, now: datetime, days: int, per_day: int, per_type: int, limit: int
+) -> list[tuple[StoredEvent, int]]:
+    """Return newest events of every type of the last ``days``, each with how often its type came.
+
+    Counted are the ``per_day`` newest of each day, so the work is bounded; types that came most
+    often stand first, of each at most ``per_type`` events, the newest first. Queries: 1.
+    """
+    parameters: dict[str, Any] = {
+        "tenant": tenant_id,
+        "now": now,
+        "days": days,
+        "per_day": per_day,
+        "per_type": per_type,
+        "limit": limit,
+    }
+    connection.ensure_connection()
+    with psycopg.Cursor(connection.connection) as cursor:
+        rows = cursor.execute(_SAMPLE, parameters, binary=True).fetchall()
+    return [(_stored_event(*row[:-1]), row[-1]) for row in rows]
 
 
 def effects_of(event: StoredEvent) -> list[dict[str, Any]]:
