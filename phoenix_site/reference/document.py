@@ -15,6 +15,8 @@ from leaderboards.api.query_docs import TAG as QUERY
 from leaderboards.api.query_docs import shape_components
 from phoenix_site.reference.errors import ERRORS, error_example, error_schema
 from phoenix_site.reference.operations import (
+    achievements,
+    backtests,
     boards,
     coupons,
     grants,
@@ -23,6 +25,7 @@ from phoenix_site.reference.operations import (
     live,
     query,
     staff,
+    streaks,
     wallets,
 )
 from phoenix_site.reference.types import Examples, Key, Operation, Security
@@ -31,13 +34,16 @@ __all__ = ["OPERATIONS", "GatewaySchema", "complete_document"]
 
 OPERATIONS: Final[dict[Key, Operation]] = (
     health.OPERATIONS
+    | achievements.OPERATIONS
     | ingestion.OPERATIONS
     | query.OPERATIONS
     | live.OPERATIONS
+    | backtests.OPERATIONS
     | boards.OPERATIONS
     | coupons.OPERATIONS
     | grants.OPERATIONS
     | staff.OPERATIONS
+    | streaks.OPERATIONS
     | wallets.OPERATIONS
 )
 _ERROR: Final = {"$ref": "#/components/schemas/Error"}

@@ -5,17 +5,32 @@
 
 from typing import Any
 
-from rewards.api import coupons_urls, grants_urls, items_urls, jobs_urls, ladders_urls, wallets_urls
+from rewards.api import (
+    achievements_urls,
+    backtests_urls,
+    coupons_urls,
+    grants_urls,
+    items_urls,
+    jobs_urls,
+    ladders_urls,
+    rules_urls,
+    streaks_urls,
+    wallets_urls,
+)
 
 __all__ = ["admin_urlpatterns", "query_urlpatterns", "shared_urlpatterns"]
 
 _SUBJECTS: tuple[Any, ...] = (
+    backtests_urls,
     jobs_urls,
     items_urls,
     grants_urls,
+    achievements_urls,
     ladders_urls,
     wallets_urls,
+    rules_urls,
     coupons_urls,
+    streaks_urls,
 )
 
 admin_urlpatterns: list[Any] = [

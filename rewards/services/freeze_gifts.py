@@ -1,11 +1,10 @@
 """Freezes that staff give to players."""
 
 from datetime import datetime
-from typing import Final
 
 from django.db import transaction
 
-from phoenix_site.common.exceptions import Detail, InvalidInputError
+from phoenix_site.common.exceptions import InvalidInputError
 from players.services.registration import ensure_players
 from rewards.models import Streak
 from rewards.services.freezes import FreezeDesk
@@ -15,8 +14,6 @@ from tenants.services import audit
 from tenants.types import Actor, AuditChange
 
 __all__ = ["add_freezes"]
-
-MAX_AT_ONCE: Final = 1000
 
 
 @transaction.atomic
@@ -31,10 +28,11 @@ def add_freezes(
 ) -> int:
     """Give a player freezes for ``streak`` and return how many were taken; audited.
 
-    Raises: ``InvalidInputError`` for a streak without freezes, a count below 1 or without reason.
+    Raises: ``InvalidInputError`` for a streak without freezes.
     Locks: the player. Repeats: give more; the gateway's idempotency key prevents it.
     """
-    _check(streak, count, reason)
+    if not (streak.config["freeze"] or {}).get("max_held"):
+        raise InvalidInputError("The streak has no freezes.")
     player_id = ensure_players([(streak.tenant_id, user_id)], now=now)[(streak.tenant_id, user_id)]
     cause = Cause(
         tenant_id=streak.tenant_id,
@@ -56,16 +54,3 @@ def add_freezes(
         reason=reason,
     )
     return added
-
-
-def _check(streak: Streak, count: int, reason: str) -> None:
-    policy = streak.config.get("freeze")
-    faults: list[Detail] = []
-    if not policy or not policy["max_held"]:
-        raise InvalidInputError("The streak has no freezes.")
-    if type(count) is not int or not 1 <= count <= MAX_AT_ONCE:
-        faults.append(Detail("count", f"must be a whole number from 1 to {MAX_AT_ONCE}"))
-    if not reason.strip():
-        faults.append(Detail("reason", "is required"))
-    if faults:
-        raise InvalidInputError(f"{faults[0].field} {faults[0].message}.", details=faults)

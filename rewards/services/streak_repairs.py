@@ -27,11 +27,10 @@ from rewards.types.streaks import PLAYER_ZONE, WindowRule
 from tenants.services import audit
 from tenants.types import Actor, AuditChange
 
-__all__ = ["MAX_WINDOWS", "repair", "reverse_repair"]
+__all__ = ["repair", "reverse_repair"]
 
 log = get_logger(__name__)
 
-MAX_WINDOWS: Final = 400
 _REASON_LENGTH: Final = 500
 _MARGIN: Final = timedelta(days=2)
 # A key names a local time; the clock may have jumped around it.
@@ -57,7 +56,6 @@ def repair(
     ``StateConflictError`` for an archived streak. Repeats: windows that count already stay as
     they are; without any other there is no repair, and ``None``. Locks: the player.
     """
-    _check(windows, reason)
     if streak.status == Streak.Status.ARCHIVED:
         raise StateConflictError("The streak is archived.")
     key = (streak.tenant_id, user_id)
@@ -111,16 +109,6 @@ def reverse_repair(
         "repair_reversed", player_streak.streak, row, user_id, actor=actor, reason=reason, now=now
     )
     return row
-
-
-def _check(windows: Sequence[str], reason: str) -> None:
-    faults: list[Detail] = []
-    if isinstance(windows, str) or not 1 <= len(windows) <= MAX_WINDOWS:
-        faults.append(Detail("windows", f"must be a list of 1 to {MAX_WINDOWS} windows"))
-    if not reason.strip():
-        faults.append(Detail("reason", "is required"))
-    if faults:
-        raise InvalidInputError(f"{faults[0].field} {faults[0].message}.", details=faults)
 
 
 def _open(
