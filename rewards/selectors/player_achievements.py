@@ -30,6 +30,7 @@ __all__ = [
     "player_achievements",
     "player_document",
     "progress_of",
+    "unlock_document",
     "unlock_page",
 ]
 
@@ -75,19 +76,22 @@ def player_achievements(
     )
 
 
-def player_achievement(tenant_id: str, user_id: str, achievement_id: UUID) -> PlayerAchievement:
+def player_achievement(
+    tenant_id: str, user_id: str, achievement_id: UUID, *, for_staff: bool = False
+) -> PlayerAchievement:
     """Return one achievement as a player has it.
 
-    Raises: ``NotFoundError``, also for a hidden one that is not unlocked. Queries: as the list.
+    Raises: ``NotFoundError``; unless ``for_staff`` also for one that is archived, or hidden and not
+    unlocked. Queries: as the list.
     """
     book = book_of(tenant_id)
     view = of(book).by_id.get(achievement_id)
     player = players.find_player(tenant_id, user_id)
-    if view is None or not view.is_active:
+    if view is None or not (view.is_active or for_staff):
         raise NotFoundError("There is no such achievement.")
     states = {} if player is None else _states(book, player.pk, [view])
     state = states.get(view.pk, ProgressState())
-    if view.is_hidden and status_of(state) != "unlocked":
+    if view.is_hidden and status_of(state) != "unlocked" and not for_staff:
         raise NotFoundError("There is no such achievement.")
     rewards = {} if player is None else _rewards(player.pk, [view])
     return _shown(view, state, rewards)
@@ -207,3 +211,13 @@ def unlock_page(
     found = AchievementUnlock.objects.filter(player=player, revoked_at=None)
     newest_first = found.order_by("-unlocked_at", "-number")
     return Listing(list(newest_first[offset : offset + limit]), found.count())
+
+
+def unlock_document(unlock: AchievementUnlock) -> dict[str, Any]:
+    """Return an unlock as the query gateway answers it."""
+    return {
+        "achievement_id": str(unlock.achievement_id),
+        "times": unlock.number,
+        "unlocked_at": unlock.unlocked_at,
+        "cause_event_id": unlock.cause_event_id,
+    }

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from ingestion.types import StoredEvent
 from players.services.registration import ensure_players
-from rewards.models import Achievement, AchievementUnlock, Grant, RewardItem
+from rewards.models import Achievement, AchievementUnlock, Grant, RewardItem, Streak
 from rewards.selectors.player_achievements import player_achievement
 from rewards.services import achievements
 from rewards.services.achievement_desk import AchievementDesk
@@ -72,6 +72,10 @@ def play(tenant: Tenant, *events: StoredEvent, now: datetime = NOW, prepare: boo
         for each, player_id in pairs:
             desk.feed(each, player_id, cause_of(each))
             settlement.follow()
+
+
+def streak_of(tenant: Tenant, name: str) -> str:
+    return str(Streak.objects.create(tenant=tenant, name=name, config={}, status="archived").pk)
 
 
 @transaction.atomic
