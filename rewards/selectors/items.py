@@ -164,7 +164,7 @@ def item_view(row: RewardItem) -> ItemView:
         payload=row.payload,
         description=row.description,
         image_url=row.image_url,
-        unit_cost=row.unit_cost,
+        unit_cost=Decimal(row.unit_cost),
         claim=row.claim,
         claim_within_s=row.claim_within_s,
         activation=row.activation,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID, uuid5
 
@@ -54,6 +55,8 @@ class GrantDesk:
 
     def __init__(self, settlement: Settlement) -> None:
         self._settlement = settlement
+        # Counted up from one that is random, so that ids have the order of what was given.
+        self._ids = count(uuid7().int)
         self._known: dict[_Source, dict[tuple[UUID | None, int], Grant]] = {}
         self._new: dict[UUID, Grant] = {}
         self._changed: dict[UUID, Grant] = {}
@@ -140,7 +143,7 @@ class GrantDesk:
         book = self._settlement.book(source.tenant_id)
         cost = item_cost(line.item, book) if line.cost is None else line.cost
         grant = Grant(
-            id=uuid7(),
+            id=UUID(int=next(self._ids)),
             tenant_id=source.tenant_id,
             player_id=source.player_id,
             source_type=source.source_type,
