@@ -24,7 +24,6 @@ from phoenix_site.common.drf import GatewayView, read_page
 from phoenix_site.common.exceptions import Detail, InvalidInputError
 from rewards.api.serializers import DocumentVersionListOutput
 from rewards.exceptions import DocumentError
-from rewards.models import DocumentVersion
 from rewards.types.listing import Listing, ListQuestion
 from tenants.api.authentication import AdminAuthentication, caller_of, request_address
 from tenants.api.gateways import shared_view
@@ -116,7 +115,8 @@ class Collection:
     patch: Change | None
     archive: Archive
     duplicate: Change | None
-    versions: Callable[[str, Any], Sequence[DocumentVersion]] | None
+    # Rows with version, author, reason, created_at and document.
+    versions: Callable[[str, Any], Sequence[Any]] | None
     input_shape: type[Serializer[Any]]
     output_shape: type[Serializer[Any]]
     list_shape: type[Serializer[Any]]
@@ -299,7 +299,7 @@ class VersionsView(AdminView):
         return Response(body)
 
 
-def _version(row: DocumentVersion) -> dict[str, Any]:
+def _version(row: Any) -> dict[str, Any]:
     return {
         "version": row.version,
         "author": row.author,

@@ -72,6 +72,11 @@ class RuleVersion(UuidModel):
     def __str__(self) -> str:
         return f"{self.rule_id} version {self.number}"
 
+    @property
+    def version(self) -> int:
+        """Return the number as versions of other documents call it."""
+        return self.number
+
 
 class RuleChange(models.Model):
     """From ``at`` on, ``version`` of the rule judged the events received; null: none did.

@@ -31,6 +31,7 @@ __all__ = [
     "create_rule",
     "duplicate_rule",
     "lock_rule",
+    "merged",
     "patch_rule",
     "record",
     "replace_rule",
@@ -164,7 +165,7 @@ def patch_rule(
 ) -> RuleView:
     """Merge ``document`` into the newest version's (RFC 7396). See ``replace_rule``."""
     return _edit(
-        tenant_id, rule_id, document, lambda newest: _merged(newest, document), actor=actor, now=now
+        tenant_id, rule_id, document, lambda newest: merged(newest, document), actor=actor, now=now
     )
 
 
@@ -198,16 +199,17 @@ def _edit(
     return selectors.view_of(rule, rule.version, warnings=warnings)
 
 
-def _merged(target: Any, patch: Any) -> Any:
+def merged(target: Any, patch: Any) -> Any:
+    """Return ``target`` with ``patch`` merged into it (RFC 7396)."""
     if not isinstance(patch, Mapping):
         return patch
-    merged = dict(target) if isinstance(target, Mapping) else {}
+    found = dict(target) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
-            merged.pop(key, None)
+            found.pop(key, None)
         else:
-            merged[key] = _merged(merged.get(key), value)
-    return merged
+            found[key] = merged(found.get(key), value)
+    return found
 
 
 def duplicate_rule(
