@@ -13,7 +13,7 @@ import pytest
 from tests.processes import RunningPhoenix
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("quick-start", "ingestion", "query", "live", "admin-gateway")
+PAGES = ("quick-start", "ingestion", "query", "live", "admin-gateway", "rewards")
 FENCE = re.compile(r"^```(sh|json)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MARK = "--- end of block ---"
 
