@@ -24,6 +24,7 @@ from phoenix_site.reference.operations import (
     ingestion,
     live,
     query,
+    rules,
     staff,
     streaks,
     wallets,
@@ -42,6 +43,7 @@ OPERATIONS: Final[dict[Key, Operation]] = (
     | boards.OPERATIONS
     | coupons.OPERATIONS
     | grants.OPERATIONS
+    | rules.OPERATIONS
     | staff.OPERATIONS
     | streaks.OPERATIONS
     | wallets.OPERATIONS

@@ -212,7 +212,7 @@ def test_a_player_sees_the_present_window(tenant_a: Tenant) -> None:
 
     seen = shown(streak, now=day(0, 10))
 
-    assert (seen.window_progress, seen.window_target) == (Decimal("4.5"), 10)
+    assert (seen.window_progress, seen.window_target) == (Decimal("4.5"), Decimal(10))
     assert not seen.window_satisfied
     assert (seen.current_window_start, seen.current_window_end) == (day(0, 0), day(1, 0))
     assert seen.last_event_at == day(0, 9)

@@ -115,7 +115,8 @@ OPERATIONS: Final[dict[Key, Operation]] = {
     ("get", "/v1/streaks"): Operation(
         id="listStreaksByQuery",
         summary="List the streaks of one tenant, or of all",
-        description="Without `tenant_id` for a credential that reaches every tenant only.",
+        description="Without `tenant_id` for a key of the platform only, which reaches several "
+        "tenants; one of a single tenant is refused.",
         errors=ADMIN_ERRORS,
         answer={"total": 1, "streaks": [_STREAK]},
     ),
