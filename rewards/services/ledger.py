@@ -10,8 +10,10 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+from django.db import IntegrityError
+
 from phoenix_site.common.arrays import BigintArray, BooleanArray, TextArray, TimeArray, UuidArray
-from rewards.exceptions import LedgerDriftError
+from rewards.exceptions import LedgerDriftError, PostingConflictError
 from rewards.services.statements import run
 from rewards.types.money import (
     ZERO,
@@ -109,7 +111,20 @@ def content_hash(
 
 
 def post(drafts: Sequence[Draft]) -> None:
-    """Write transactions and their postings; the accounts have their rows. Queries: 1."""
+    """Write transactions and their postings; the accounts have their rows. Queries: 1.
+
+    Raises: ``PostingConflictError`` for a key that was posted before, by somebody else at this
+    moment or unknown to who used it again; the caller's transaction is then over.
+    """
+    try:
+        _post(drafts)
+    except IntegrityError as exc:
+        if "transaction_once_per_key" in str(exc):
+            raise PostingConflictError("The key was used for another transaction.") from exc
+        raise
+
+
+def _post(drafts: Sequence[Draft]) -> None:
     if not drafts:
         return
     causes = [draft.cause for draft in drafts]
