@@ -56,6 +56,25 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
         (Page("Players", "person", "admin:players_player_changelist", "players.view_player"),),
     ),
     (
+        "Rewards",
+        (
+            Page("Coupons", "sell", "admin:rewards_coupon_changelist", "rewards.view_coupon"),
+            Page(
+                "Coupon codes",
+                "confirmation_number",
+                "admin:rewards_couponcode_changelist",
+                "rewards.view_couponcode",
+            ),
+            Page(
+                "Redemptions",
+                "redeem",
+                "admin:rewards_couponredemption_changelist",
+                "rewards.view_couponredemption",
+            ),
+            Page("Jobs", "pending_actions", "admin:rewards_job_changelist", "rewards.view_job"),
+        ),
+    ),
+    (
         "Events",
         (
             Page(
@@ -138,6 +157,12 @@ TABS: Final = (
         "admin:leaderboards_window_changelist",
         "state__exact",
         (("Open", "open"), ("Closing", "closing"), ("Closed", "closed"), ("Void", "void")),
+    ),
+    Tabs(
+        "rewards.coupon",
+        "admin:rewards_coupon_changelist",
+        "status__exact",
+        (("Active", "active"), ("Inactive", "inactive"), ("Archived", "archived")),
     ),
     Tabs(
         "ingestion.quarantineentry",

@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from phoenix_site.common.admin import InfinitePaginator, ReadOnlyAdmin, action, display, say_refusal
@@ -116,9 +116,7 @@ class JobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 def _shown(values: dict[str, Any]) -> SafeString:
     """Return the values as a list of facts; what is long is cut."""
     rows = [(name.replace("_", " "), _cut(value)) for name, value in values.items()]
-    facts = SafeString("").join(
-        format_html("<div><dt>{}</dt><dd>{}</dd></div>", name, text) for name, text in rows
-    )
+    facts = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
     return format_html('<dl class="phoenix-facts">{}</dl>', facts) if rows else SafeString("-")
 
 

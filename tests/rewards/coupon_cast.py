@@ -6,10 +6,11 @@ from threading import Barrier, Thread
 from typing import Any, TypeVar
 
 from django.db import connection
+from django.db.models import Model
 
 from phoenix_site.common.exceptions import DomainError
-from rewards.models import Coupon, CouponCode, CouponRedemption, Grant, RewardItem
-from rewards.services import coupon_codes, coupons, documents, redemptions
+from rewards.models import Coupon, CouponCode, CouponRedemption, Grant, Job, RewardItem
+from rewards.services import coupon_codes, coupons, documents, jobs, redemptions
 from rewards.types.coupons import Redemption, ShownCode
 from tenants.models import Tenant
 from tenants.services.audit import SYSTEM
@@ -82,6 +83,20 @@ def outcome(tenant: Tenant, code: str, user_id: str = "ana", now: datetime = NOO
 
 def reason(tenant: Tenant, code: str, user_id: str = "ana", now: datetime = NOON) -> str | None:
     return redemptions.validate(tenant.pk, user_id, code, now=now).reason
+
+
+def redeemed_coupon(tenant: Tenant, user_id: str) -> dict[type[Model], Model]:
+    """Make one row of everything that coupons have, for the checks of who sees what."""
+    coupon = make_coupon(tenant, name=f"Coupon of {user_id}", code_prefix=user_id)
+    code = make_codes(coupon, user_id)[0]
+    done = redeem(tenant, code.code, user_id)
+    parameters = {"coupon_id": str(coupon.pk), "user_ids": [user_id]}
+    return {
+        Coupon: coupon,
+        CouponCode: code_row(code),
+        CouponRedemption: CouponRedemption.objects.get(pk=done.redemption_id),
+        Job: jobs.enqueue(tenant.pk, "coupon_codes", parameters, user_id, NOON),
+    }
 
 
 def counts() -> tuple[int, int]:
