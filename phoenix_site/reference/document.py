@@ -22,6 +22,7 @@ from phoenix_site.reference.operations import (
     grants,
     health,
     ingestion,
+    ladders,
     live,
     query,
     rules,
@@ -43,6 +44,7 @@ OPERATIONS: Final[dict[Key, Operation]] = (
     | boards.OPERATIONS
     | coupons.OPERATIONS
     | grants.OPERATIONS
+    | ladders.OPERATIONS
     | rules.OPERATIONS
     | staff.OPERATIONS
     | streaks.OPERATIONS
