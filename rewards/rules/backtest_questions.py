@@ -48,7 +48,7 @@ def read_question(rule_id: str, document: Mapping[str, Any]) -> BacktestQuestion
         until=until,
         start=cast(Start, section.choice("start", get_args(Start), "empty")),
     )
-    if question.compare_to == question.version:
+    if not faults and question.compare_to == question.version:
         section.refuse("compare_to", "must be another version")
     if faults:
         raise DocumentError(faults)

@@ -175,7 +175,7 @@ class _Side:
         world, own = self._world, self.cast.rule
         world.player, world.facts = str(event.user_id), facts
         try:
-            verdicts = judge(event, root, rules, facts, self._book, world)
+            verdicts = judge(event, root, rules, facts, self._book, world, has_traces=False)
         except DomainError:
             # An amount that no wallet can hold: the consumer sets such an event aside.
             if own in rules:

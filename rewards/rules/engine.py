@@ -70,11 +70,14 @@ def judge(
     facts: PlayerFacts | None,
     book: Book,
     world: World,
+    *,
+    has_traces: bool = True,
 ) -> list[Verdict]:
     """Return a verdict for each of ``rules`` whose conditions hold, and let those fire that do.
 
     ``rules`` come in the order of ``CompiledRule.order`` and are triggered by the event. A rule
-    whose conditions do not hold has no verdict: nothing is kept of those.
+    whose conditions do not hold has no verdict: nothing is kept of those. Verdicts have no traces
+    where nobody would look at them.
 
     Raises: ``AmountRangeError`` for an amount that no wallet can hold.
     """
@@ -94,7 +97,12 @@ def judge(
         for rule, root in met
     ]
     _decide_groups(drafts)
-    return [_settle(draft, root, book, world) for draft, (_, root) in zip(drafts, met, strict=True)]
+    if has_traces:
+        drafts = [
+            draft._replace(trace=draft.rule.condition.trace(root))
+            for draft, (_, root) in zip(drafts, met, strict=True)
+        ]
+    return [_settle(draft, book, world) for draft in drafts]
 
 
 def _stopped(event: StoredEvent, facts: PlayerFacts | None) -> Reason | None:
@@ -134,14 +142,13 @@ def _name(rule: CompiledRule) -> str:
     return "" if rule.group is None else rule.group.name
 
 
-def _settle(draft: Verdict, root: Root, book: Book, world: World) -> Verdict:
-    """Ask budget and balance, add the trace, and let it fire if nothing is in the way."""
+def _settle(draft: Verdict, book: Book, world: World) -> Verdict:
+    """Ask budget and balance, and let it fire if nothing is in the way."""
     verdict = draft
     if draft.is_fired:
         verdict = (
             _refused_by_budget(draft, world) or _refused_by_balance(draft, book, world) or draft
         )
-    verdict = verdict._replace(trace=verdict.rule.condition.trace(root))
     if verdict.is_fired:
         world.fire(verdict)
     return verdict
