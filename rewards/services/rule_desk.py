@@ -9,6 +9,7 @@ from ingestion.types import StoredEvent
 from phoenix_site.common.ids import uuid7
 from players.types import PlayerFacts
 from rewards.constants import BUDGET_SHARES
+from rewards.exceptions import CouponInactiveError
 from rewards.models import RuleBudget, RuleNotice
 from rewards.rules.budgets import notice_text, share_of
 from rewards.rules.engine import judge
@@ -17,6 +18,7 @@ from rewards.rules.periods import buckets_of
 from rewards.rules.plans import plain
 from rewards.services import firing_store, rule_uses
 from rewards.services.achievement_desk import AchievementDesk
+from rewards.services.coupon_desk import CouponDesk
 from rewards.services.firing_store import NewFiring, NewRefusal
 from rewards.services.granting import GrantDesk, GrantLine
 from rewards.services.rule_uses import UseKey
@@ -27,6 +29,7 @@ from rewards.types.causes import Cause, RuleRef
 from rewards.types.rules import (
     AddProgress,
     CompiledRule,
+    GiveCoupon,
     GrantConfig,
     GrantItem,
     Move,
@@ -294,6 +297,19 @@ class _LiveWorld:
         goal = f"{effect.goal_kind}:{effect.goal_id}"
         return [{"type": "progress", "goal": goal, "amount": plain(planned.amount)}]
 
+    def _apply_coupon(
+        self, planned: PlannedEffect, cause: Cause, _number: int, _grants: list[str]
+    ) -> list[dict[str, Any]]:
+        effect: Any = planned.effect
+        shown = {"type": "coupon", "coupon_id": str(effect.coupon_id)}
+        desk = self._settlement.part(CouponDesk)
+        try:
+            given = desk.assign(self._player_id, effect.coupon_id, cause)
+        except CouponInactiveError as exc:
+            # Archived since the rule was published; the rest of the firing is not to blame.
+            return [{**shown, "error": exc.message}]
+        return [{**shown, "code_id": str(given.code_id), "code": given.code}]
+
 
 _GOALS: Final[dict[str, Any]] = {"achievement": AchievementDesk, "streak": StreakDesk}
 _Apply = Callable[[_LiveWorld, PlannedEffect, Cause, int, list[str]], list[dict[str, Any]]]
@@ -302,4 +318,5 @@ _APPLY: Final[dict[type, _Apply]] = {
     GrantConfig: _LiveWorld._apply_grant,  # noqa: SLF001
     Move: _LiveWorld._apply_move,  # noqa: SLF001
     AddProgress: _LiveWorld._apply_progress,  # noqa: SLF001
+    GiveCoupon: _LiveWorld._apply_coupon,  # noqa: SLF001
 }
