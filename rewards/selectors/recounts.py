@@ -29,6 +29,7 @@ __all__ = [
     "find_apply",
     "find_preview",
     "held_by_players",
+    "newest_preview",
     "numbers",
     "owed_players",
     "players_with_all",
@@ -137,6 +138,12 @@ def find_preview(achievement_id: UUID, result_hash: str) -> Job | None:
         .filter(status=Job.Status.DONE, result__result_hash=result_hash)
         .first()
     )
+
+
+def newest_preview(achievement_id: UUID, version: int) -> Job | None:
+    """Return the newest finished preview of this version of the achievement. Queries: 1."""
+    done = _jobs(achievement_id, "preview").filter(status=Job.Status.DONE)
+    return done.filter(parameters__version=version).first()
 
 
 def find_apply(achievement_id: UUID, result_hash: str, *, revoke: bool) -> Job | None:

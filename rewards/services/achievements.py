@@ -33,6 +33,7 @@ __all__ = [
     "create_achievement",
     "duplicate_achievement",
     "patch_achievement",
+    "read_document",
     "replace_achievement",
 ]
 
@@ -119,6 +120,22 @@ def duplicate_achievement(
     present = _content(selectors.achievement_document(row))
     copy = {**_merged(present, document), "name": document.get("name", f"{row.name} (copy)"[:255])}
     return create_achievement(tenant_id, copy, actor=actor, now=now)
+
+
+def read_document(
+    tenant_id: str, document: Mapping[str, Any], key: UUID | None = None
+) -> AchievementDocument:
+    """Return a document checked as it is when it is saved, for the achievement ``key`` if given.
+
+    Raises: ``DocumentError`` with every fault that was found.
+    """
+    parsed = parse_achievement(_content(document))
+    row = Achievement(tenant_id=tenant_id)
+    if key is not None:
+        row = selectors.get_achievement(tenant_id, key)
+        _check_apply(row, parsed, document.get("apply"))
+    _check_references(row, parsed)
+    return parsed
 
 
 # --- Changes -------------------------------------------------------------------------------------
