@@ -58,6 +58,18 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
     (
         "Rewards",
         (
+            Page(
+                "Achievements",
+                "trophy",
+                "admin:rewards_achievement_changelist",
+                "rewards.view_achievement",
+            ),
+            Page(
+                "Achievements of players",
+                "military_tech",
+                "admin:rewards_achievementprogress_changelist",
+                "rewards.view_achievementprogress",
+            ),
             Page("Coupons", "sell", "admin:rewards_coupon_changelist", "rewards.view_coupon"),
             Page(
                 "Coupon codes",
@@ -70,6 +82,48 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
                 "redeem",
                 "admin:rewards_couponredemption_changelist",
                 "rewards.view_couponredemption",
+            ),
+            Page(
+                "Streaks",
+                "local_fire_department",
+                "admin:rewards_streak_changelist",
+                "rewards.view_streak",
+            ),
+            Page(
+                "Streaks of players",
+                "event_repeat",
+                "admin:rewards_playerstreak_changelist",
+                "rewards.view_playerstreak",
+            ),
+            Page(
+                "Currencies",
+                "currency_exchange",
+                "admin:rewards_currency_changelist",
+                "rewards.view_currency",
+            ),
+            Page(
+                "Accounts",
+                "account_balance_wallet",
+                "admin:rewards_account_changelist",
+                "rewards.view_account",
+            ),
+            Page(
+                "Transactions",
+                "receipt_long",
+                "admin:rewards_ledgertransaction_changelist",
+                "rewards.view_ledgertransaction",
+            ),
+            Page(
+                "Holds",
+                "lock_clock",
+                "admin:rewards_hold_changelist",
+                "rewards.view_hold",
+            ),
+            Page(
+                "Ledger proofs",
+                "verified",
+                "admin:rewards_proof_changelist",
+                "rewards.view_proof",
             ),
             Page("Jobs", "pending_actions", "admin:rewards_job_changelist", "rewards.view_job"),
         ),
@@ -157,6 +211,12 @@ TABS: Final = (
         "admin:leaderboards_window_changelist",
         "state__exact",
         (("Open", "open"), ("Closing", "closing"), ("Closed", "closed"), ("Void", "void")),
+    ),
+    Tabs(
+        "rewards.hold",
+        "admin:rewards_hold_changelist",
+        "status__exact",
+        (("Open", "open"), ("Closed", "closed")),
     ),
     Tabs(
         "rewards.coupon",

@@ -101,6 +101,7 @@ class Account(models.Model):
     has_lots = models.BooleanField(default=False)
 
     class Meta:
+        permissions = [("adjust_account", "Can move money of players by hand")]
         constraints = [
             # All accounts of a player, and the one of a currency.
             models.UniqueConstraint(

@@ -82,7 +82,12 @@ WHERE currency_id = %(currency)s AND kind = 'wallet' AND NOT has_lots
 
 @transaction.atomic
 def create_currency(
-    tenant_id: str, document: Mapping[str, Any], *, actor: Actor, now: datetime
+    tenant_id: str,
+    document: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> Currency:
     """Make a currency of ``document``.
 
@@ -96,13 +101,19 @@ def create_currency(
     _assign(row, fields)
     _save(row)
     documents.note_change(
-        row, kind=KIND, document=fields.document, before=None, actor=actor, now=now
+        row, kind=KIND, document=fields.document, before=None, actor=actor, now=now, reason=reason
     )
     return row
 
 
 def replace_currency(
-    tenant_id: str, currency_id: str, document: Mapping[str, Any], *, actor: Actor, now: datetime
+    tenant_id: str,
+    currency_id: str,
+    document: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> Currency:
     """Put ``document`` in the place of the currency's fields; what it leaves out gets its default.
 
@@ -114,7 +125,15 @@ def replace_currency(
     no version. Locks: everybody who has the currency, when expiry is switched on; the currency.
     """
     sent = {"id": currency_id, **document}
-    return _change(tenant_id, currency_id, sent, document.get("version"), actor=actor, now=now)
+    return _change(
+        tenant_id,
+        currency_id,
+        sent,
+        document.get("version"),
+        actor=actor,
+        now=now,
+        reason=reason,
+    )
 
 
 def patch_currency(
@@ -161,6 +180,7 @@ def _change(
     *,
     actor: Actor,
     now: datetime,
+    reason: str = "",
 ) -> Currency:
     fields = read_currency(document)
     opening = _opening(tenant_id, currency_id, fields, now)
@@ -180,7 +200,7 @@ def _change(
     if is_switched_on and opening is not None:
         _open_lots(row, at=opening, now=now)
     documents.note_change(
-        row, kind=KIND, document=fields.document, before=before, actor=actor, now=now
+        row, kind=KIND, document=fields.document, before=before, actor=actor, now=now, reason=reason
     )
     return row
 
