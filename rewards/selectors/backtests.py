@@ -13,7 +13,7 @@ from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.times import parse_rfc3339
 from players.selectors import external_ids, facts_for
 from players.types import PlayerFacts
-from rewards.models import Firing, Rule
+from rewards.models import Firing, Rule, RuleVersion
 from rewards.models.jobs import Job
 from rewards.rules.periods import buckets_of
 from rewards.selectors import rules as rule_selectors
@@ -39,6 +39,7 @@ APPLY_PAST: Final = "rule_apply_past"
 # So many players are known at a time; they are read again when they come back later.
 _MAX_KNOWN: Final = 100_000
 _NO_WALLET: Final = OpeningWallet()
+_FIRED: Final = ("event_row", "rule_id", "version")
 
 _USES_BEFORE: Final = """
 SELECT firing.player_id, period.bucket, count(*), sum((
@@ -115,15 +116,31 @@ def backtest_line(job: Job) -> dict[str, Any]:
     }
 
 
-def fired_rules(
-    event_rows: Collection[int], rule_pks: Collection[UUID]
-) -> dict[int, frozenset[UUID]]:
-    """Return which of the rules fired for these events, in any version. Queries: 1."""
+def fired_rules(event_rows: Collection[int], rule: CompiledRule) -> dict[int, frozenset[UUID]]:
+    """Return for which events the rule fired, or another one against which it may lose.
+
+    That is, any version of any rule that was in its group when it fired. Queries: 1, or 2.
+    """
+    rows = list(Firing.objects.filter(event_row__in=list(event_rows)).values_list(*_FIRED))
+    others = {(pk, version) for _, pk, version in rows if pk != rule.pk}
+    rivals = _rivals(rule, others)
     found: dict[int, frozenset[UUID]] = {}
-    rows = Firing.objects.filter(event_row__in=list(event_rows), rule_id__in=list(rule_pks))
-    for row, rule_pk in rows.values_list("event_row", "rule_id"):
-        found[row] = found.get(row, frozenset()) | {rule_pk}
+    for row, pk, version in rows:
+        if pk == rule.pk or (pk, version) in rivals:
+            found[row] = found.get(row, frozenset()) | {pk}
     return found
+
+
+def _rivals(
+    rule: CompiledRule, versions: Collection[tuple[UUID, int]]
+) -> frozenset[tuple[UUID, int]]:
+    """Return those of the versions of other rules that are of the rule's group."""
+    if not versions or rule.group is None or rule.group.mode == "all":
+        return frozenset()
+    rows = RuleVersion.objects.filter(
+        rule_id__in={pk for pk, _ in versions}, document__group__name=rule.group.name
+    )
+    return frozenset(rows.values_list("rule_id", "number"))
 
 
 def cast_of(

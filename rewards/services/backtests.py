@@ -39,7 +39,6 @@ class Outcome:
 
     report: dict[str, Any]
     events: "array[int]"
-    cast: Cast
 
 
 def start_backtest(
@@ -96,7 +95,7 @@ def simulate(
         **simulation.report(),
         "notes": _notes(question, casts, simulation),
     }
-    return Outcome(report, simulation.tally.events, casts[0])
+    return Outcome(report, simulation.tally.events)
 
 
 def _versions(question: BacktestQuestion) -> list[int]:

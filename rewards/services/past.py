@@ -183,7 +183,6 @@ def run(job: JobRun) -> dict[str, Any]:
     _check_rule(rule, job.parameters["version"])
     work = _Work(
         rule_selectors.compiled_version(rule, job.parameters["version"]),
-        frozenset(mate.pk for mate in outcome.cast.mates),
         len(outcome.events),
     )
     done = _Done.read(job.checkpoint)
@@ -194,10 +193,9 @@ def run(job: JobRun) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """The version to apply, the other rules of its group, and how many firings there are."""
+    """The version to apply, and for how many events it is to fire."""
 
     rule: CompiledRule
-    mates: frozenset[UUID]
     total: int
 
 
@@ -238,7 +236,7 @@ def _grant(job: JobRun, work: _Work, rows: Sequence[int], done: _Done) -> None:
     budgets = rule_uses.lock_budgets([work.rule])
     with settling(set(ids.values()), now=now) as settlement:
         # Under the locks: nobody else can fire for these players meanwhile.
-        fired = selectors.fired_rules(rows, {work.rule.pk, *work.mates})
+        fired = selectors.fired_rules(rows, work.rule)
         waiting = _waiting(work, events, fired, done)
         desk = settlement.part(RuleDesk)
         desk.is_retroactive = True
