@@ -337,11 +337,13 @@ PHOENIX_RETENTION_HOLDS: list[str] = ["leaderboards.selectors.windows.retention_
 # Kinds of work too long for a request: ``run`` is a function (JobRun) -> its result, ``scope`` the
 # family of scopes that may read and cancel it.
 PHOENIX_JOB_KINDS: dict[str, dict[str, str]] = {
+    "backtest": {"run": "rewards.services.backtests.run"},
     "achievement_recompute": {"run": "rewards.services.achievement_recompute.run_recompute"},
     "coupon_codes": {"run": "rewards.services.coupon_codes.run_generation"},
     "coupon_import": {"run": "rewards.services.coupon_imports.run_import"},
     "ladder_apply": {"run": "rewards.services.ladder_changes.apply"},
     "ladder_preview": {"run": "rewards.services.ladder_changes.preview"},
+    "rule_apply_past": {"run": "rewards.services.past.run"},
     "proof": {"run": "rewards.services.proofs.run_job", "scope": "wallet"},
 }
 
