@@ -9,7 +9,7 @@ from django.db.models import ForeignKey, Model
 
 from phoenix_site.common.exceptions import NotAllowedError
 
-__all__ = ["empty_app"]
+__all__ = ["empty_app", "path_to_tenant"]
 
 _MOST_STEPS = 4
 _MAY = "SELECT usesuper FROM pg_user WHERE usename = current_user"
@@ -32,7 +32,7 @@ def empty_app(app_label: str, tenant_id: str) -> None:
     paths = {
         model: path
         for model in apps.get_app_config(app_label).get_models()
-        if (path := _path_to_tenant(model))
+        if (path := path_to_tenant(model))
     }
     with connection.cursor() as cursor:
         cursor.execute(_MAY)
@@ -46,7 +46,7 @@ def empty_app(app_label: str, tenant_id: str) -> None:
         cursor.execute(_END)
 
 
-def _path_to_tenant(model: type[Model]) -> str:
+def path_to_tenant(model: type[Model]) -> str:
     """Return the shortest path of keys from the model to a tenant, empty if there is none."""
     reached: list[tuple[str, type[Model]]] = [("", model)]
     for _step in range(_MOST_STEPS):

@@ -62,7 +62,7 @@ def test_a_repeated_repair_leaves_what_staff_changed(tenant_a: Tenant) -> None:
 def rows_of(tenant: Tenant, app: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for model in apps.get_app_config(app).get_models():
-        path = emptying._path_to_tenant(model)
+        path = emptying.path_to_tenant(model)
         rows: Any = model._default_manager.filter(**{path: tenant.pk}) if path else None
         if rows is not None and (count := rows.count()):
             counts[model.__name__] = count
