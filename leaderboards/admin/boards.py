@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from leaderboards.admin import meaning
-from leaderboards.admin.forms import BoardForm, label_of, pretty, timezone_names
+from leaderboards.admin.forms import BoardForm, label_of, timezone_names
 from leaderboards.admin.versions import version_rows
 from leaderboards.models import Leaderboard, Window
 from leaderboards.rules.configuration import parse_config
@@ -36,6 +36,7 @@ from phoenix_site.common.admin import (
 )
 from phoenix_site.common.exceptions import DomainError
 from phoenix_site.common.http import json_response
+from phoenix_site.common.json_fields import pretty
 from rewards.selectors import items as rewards
 from tenants.admin.scoped import TenantScopedAdmin, staff_actor, visible_tenant_ids
 

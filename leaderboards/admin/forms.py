@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 from django import forms
 from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
@@ -24,6 +23,7 @@ from phoenix_site.common.admin import (
 )
 from phoenix_site.common.exceptions import Detail, DomainError, InvalidJsonError
 from phoenix_site.common.json import decode, encode
+from phoenix_site.common.json_fields import JsonField, pretty
 from phoenix_site.common.times import format_utc
 from phoenix_site.common.zones import zone_names
 
@@ -123,26 +123,6 @@ def _rule_rows(text: str) -> list[dict[str, str]] | None:
         }
         for rule in rules
     ]
-
-
-class JsonField(forms.CharField):
-    """JSON text with exact numbers; empty means ``None``."""
-
-    def to_python(self, value: Any) -> Any:
-        if value in self.empty_values:
-            return None
-        try:
-            return decode(value)
-        except InvalidJsonError as exc:
-            raise ValidationError(exc.message.replace("The body", "This")) from exc
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if value is None or isinstance(value, str) else pretty(value)
-
-
-def pretty(document: Any) -> str:
-    """Return ``document`` as JSON for people."""
-    return msgspec.json.format(encode(document), indent=2).decode()
 
 
 def _text(**attrs: str) -> forms.Widget:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from leaderboards.models import BoardVersion
-from leaderboards.rules.boards import Difference, differences
+from phoenix_site.common.differences import Difference, differences
 from phoenix_site.common.json import encode
 
 

@@ -8,10 +8,10 @@ import msgspec
 
 from leaderboards.api.bodies import shown_score
 from leaderboards.models import BoardVersion, Leaderboard, Window
-from leaderboards.rules.boards import differences
 from leaderboards.selectors import boards as selectors
 from leaderboards.selectors.entries import ListedEntry
 from leaderboards.types import Listing
+from phoenix_site.common.differences import differences
 from phoenix_site.common.drf import Page
 from phoenix_site.common.exceptions import InvalidInputError
 

@@ -1,9 +1,9 @@
-"""A whole board as callers write it: its fields beside the config, patches and differences."""
+"""A whole board as callers write it: its fields beside the config, and patches."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from leaderboards.constants import (
     BOARD_ID_PATTERN,
@@ -15,12 +15,9 @@ from leaderboards.exceptions import ConfigError
 from leaderboards.rules.configuration import normalized_document, parse_config
 from leaderboards.types import BoardConfig
 from phoenix_site.common.faults import Fault
-from phoenix_site.common.values import are_equal
 
 __all__ = [
     "BoardFields",
-    "Difference",
-    "differences",
     "find_id_faults",
     "find_value_faults",
     "merge_board",
@@ -64,14 +61,6 @@ class BoardFields:
             "reward_config_id": self.reward_config_id,
             "config": normalized_document(self.config),
         }
-
-
-class Difference(NamedTuple):
-    """One value that two documents do not share; what is absent reads ``None``."""
-
-    path: str
-    before: Any
-    after: Any
 
 
 def read_board(document: Mapping[str, Any], *, known: list[Fault] | None = None) -> BoardFields:
@@ -144,16 +133,6 @@ def merge_board(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[s
     return merged
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
-    """Return where two documents differ, in the order of the paths; lists are compared whole."""
-    old, new = _flat(before), _flat(after)
-    return [
-        Difference(path, old.get(path), new.get(path))
-        for path in sorted(old.keys() | new.keys())
-        if not are_equal(old.get(path), new.get(path))
-    ]
-
-
 def _read_text(
     document: Mapping[str, Any],
     key: str,
@@ -214,14 +193,3 @@ def _timeframe(document: Mapping[str, Any]) -> Mapping[str, Any]:
     config = document.get("config")
     timeframe = config.get("timeframe") if isinstance(config, Mapping) else None
     return timeframe if isinstance(timeframe, Mapping) else {}
-
-
-def _flat(document: Mapping[str, Any], parent: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        path = f"{parent}.{key}" if parent else key
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, path))
-        else:
-            flat[path] = value
-    return flat

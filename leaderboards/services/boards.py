@@ -25,7 +25,6 @@ from leaderboards.exceptions import (
 from leaderboards.models import BoardVersion, Leaderboard, StatusChange, Window
 from leaderboards.rules.boards import (
     BoardFields,
-    differences,
     find_id_faults,
     find_value_faults,
     merge_board,
@@ -40,6 +39,7 @@ from leaderboards.services import locks, rebuilds, window_changes, windows
 from leaderboards.services.window_changes import HeldWindows, Transition
 from leaderboards.types import BoardConfig, BoardStatus
 from phoenix_site.common.commits import after_commit
+from phoenix_site.common.differences import differences
 from phoenix_site.common.exceptions import NotFoundError
 from phoenix_site.common.faults import Fault
 from phoenix_site.common.logging import get_logger

@@ -37,6 +37,10 @@ class Rule(UuidModel, TimestampedModel):
     tracked_periods = ArrayField(models.CharField(max_length=5), default=list, blank=True)
 
     class Meta:
+        permissions = [
+            ("publish_rule", "Can publish, pause and archive rules"),
+            ("backtest_rule", "Can backtest rules and apply them to the past"),
+        ]
         constraints = [
             # Also the list of a tenant's rules, in order.
             models.UniqueConstraint(fields=["tenant", "rule_id"], name="rule_id_once_per_tenant"),

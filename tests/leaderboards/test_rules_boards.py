@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from leaderboards.exceptions import ConfigError
 from leaderboards.rules.boards import (
-    differences,
     find_id_faults,
     find_value_faults,
     merge_board,
     read_board,
 )
+from phoenix_site.common.differences import differences
 
 CONFIG: dict[str, Any] = {
     "timeframe": {"type": "weekly"},
