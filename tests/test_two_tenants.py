@@ -142,7 +142,8 @@ def test_tenant_a_reaches_nothing_of_tenant_b(
             answer = ask(client, method, path, address, credential)
             text = answer.content.decode()
             where = f"{credential.name}: {method} {address}: {answer.status_code} {text}"
-            assert answer.status_code < 500, where
+            # A machine that is busy may say that it is not ready.
+            assert answer.status_code < 500 or path == "/ready", where
             assert not any(word in text for word in SECRETS), where
             if "{" in path and not is_own_collection(path, address):
                 assert answer.status_code in (400, 401, 403, 404), where
