@@ -11,7 +11,10 @@ from tests.rewards.ledger_cast import credit, make_currency, player_of
 
 pytestmark = pytest.mark.django_db
 
-LEVELS = [{"level": 1, "xp_required": 0}, {"level": 2, "xp_required": 100, "benefits": {"x": 1}}]
+LEVELS: list[dict[str, Any]] = [
+    {"level": 1, "xp_required": 0},
+    {"level": 2, "xp_required": 100, "benefits": {"x": 1}},
+]
 
 
 def body(**more: Any) -> dict[str, Any]:
