@@ -58,6 +58,19 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
     (
         "Rewards",
         (
+            Page("Grants", "redeem", "admin:rewards_grant_changelist", "rewards.view_grant"),
+            Page(
+                "Reward items",
+                "featured_seasonal_and_gifts",
+                "admin:rewards_rewarditem_changelist",
+                "rewards.view_rewarditem",
+            ),
+            Page(
+                "Reward configs",
+                "leaderboard",
+                "admin:rewards_rewardconfig_changelist",
+                "rewards.view_rewardconfig",
+            ),
             Page(
                 "Achievements",
                 "trophy",

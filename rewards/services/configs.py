@@ -33,7 +33,12 @@ KIND: Final = "reward_config"
 
 @transaction.atomic
 def create_config(
-    tenant_id: str, document: Mapping[str, Any], *, actor: Actor, now: datetime
+    tenant_id: str,
+    document: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> RewardConfig:
     """Make a reward config of ``document``.
 
@@ -46,24 +51,38 @@ def create_config(
     _assign(row, fields)
     row.save()
     documents.note_change(
-        row, kind=KIND, document=fields.document, before=None, actor=actor, now=now
+        row, kind=KIND, document=fields.document, before=None, actor=actor, now=now, reason=reason
     )
     return row
 
 
 def replace_config(
-    tenant_id: str, config_id: UUID, document: Mapping[str, Any], *, actor: Actor, now: datetime
+    tenant_id: str,
+    config_id: UUID,
+    document: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> RewardConfig:
     """Put ``document`` in the place of the config's fields. What was given stays given.
 
     Raises: ``NotFoundError``, ``DocumentError`` (the type cannot change), ``VersionConflictError``.
     Repeats: what changes nothing makes no version.
     """
-    return _change(tenant_id, config_id, document, document.get("version"), actor=actor, now=now)
+    return _change(
+        tenant_id, config_id, document, document.get("version"), actor=actor, now=now, reason=reason
+    )
 
 
 def patch_config(
-    tenant_id: str, config_id: UUID, patch: Mapping[str, Any], *, actor: Actor, now: datetime
+    tenant_id: str,
+    config_id: UUID,
+    patch: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> RewardConfig:
     """Merge ``patch`` into the config (RFC 7396); its tiers are replaced as a whole.
 
@@ -71,12 +90,18 @@ def patch_config(
     """
     present = selectors.config_document(selectors.get_config(tenant_id, config_id))
     merged = merge_patch(present, patch)
-    return _change(tenant_id, config_id, merged, patch.get("version"), actor=actor, now=now)
+    return _change(
+        tenant_id, config_id, merged, patch.get("version"), actor=actor, now=now, reason=reason
+    )
 
 
-def archive_config(tenant_id: str, config_id: UUID, *, actor: Actor, now: datetime) -> RewardConfig:
+def archive_config(
+    tenant_id: str, config_id: UUID, *, actor: Actor, now: datetime, reason: str = ""
+) -> RewardConfig:
     """Take the config out of the library; what refers to it still uses it. Repeats: harmless."""
-    return patch_config(tenant_id, config_id, {"active": False}, actor=actor, now=now)
+    return patch_config(
+        tenant_id, config_id, {"active": False}, actor=actor, now=now, reason=reason
+    )
 
 
 def duplicate_config(
@@ -101,6 +126,7 @@ def _change(
     *,
     actor: Actor,
     now: datetime,
+    reason: str,
 ) -> RewardConfig:
     rows = RewardConfig.objects.select_for_update()
     row = rows.filter(tenant_id=tenant_id, pk=config_id).first()
@@ -118,7 +144,7 @@ def _change(
     row.version += 1
     row.save()
     documents.note_change(
-        row, kind=KIND, document=fields.document, before=before, actor=actor, now=now
+        row, kind=KIND, document=fields.document, before=before, actor=actor, now=now, reason=reason
     )
     return row
 

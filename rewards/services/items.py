@@ -38,7 +38,12 @@ def links_of(tenant_id: str) -> Links:
 
 @transaction.atomic
 def create_item(
-    tenant_id: str, document: Mapping[str, Any], *, actor: Actor, now: datetime
+    tenant_id: str,
+    document: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> RewardItem:
     """Make a reward item of ``document``.
 
@@ -51,24 +56,38 @@ def create_item(
     _assign(row, fields)
     row.save()
     documents.note_change(
-        row, kind=KIND, document=fields.document, before=None, actor=actor, now=now
+        row, kind=KIND, document=fields.document, before=None, actor=actor, now=now, reason=reason
     )
     return row
 
 
 def replace_item(
-    tenant_id: str, item_id: UUID, document: Mapping[str, Any], *, actor: Actor, now: datetime
+    tenant_id: str,
+    item_id: UUID,
+    document: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> RewardItem:
     """Put ``document`` in the place of the item's fields; what it leaves out gets its default.
 
     Raises: ``NotFoundError``, ``DocumentError``, ``VersionConflictError``. Repeats: what changes
     nothing makes no version. Grants keep the item as it was when they were given (GRT-1).
     """
-    return _change(tenant_id, item_id, document, document.get("version"), actor=actor, now=now)
+    return _change(
+        tenant_id, item_id, document, document.get("version"), actor=actor, now=now, reason=reason
+    )
 
 
 def patch_item(
-    tenant_id: str, item_id: UUID, patch: Mapping[str, Any], *, actor: Actor, now: datetime
+    tenant_id: str,
+    item_id: UUID,
+    patch: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> RewardItem:
     """Merge ``patch`` into the item (RFC 7396); another type needs its own payload whole.
 
@@ -79,12 +98,16 @@ def patch_item(
     if patch.get("reward_type", base["reward_type"]) != base["reward_type"]:
         base["payload"] = {}
     merged = merge_patch(base, patch)
-    return _change(tenant_id, item_id, merged, patch.get("version"), actor=actor, now=now)
+    return _change(
+        tenant_id, item_id, merged, patch.get("version"), actor=actor, now=now, reason=reason
+    )
 
 
-def archive_item(tenant_id: str, item_id: UUID, *, actor: Actor, now: datetime) -> RewardItem:
+def archive_item(
+    tenant_id: str, item_id: UUID, *, actor: Actor, now: datetime, reason: str = ""
+) -> RewardItem:
     """Take the item out of the library; what refers to it still gives it. Repeats: harmless."""
-    return patch_item(tenant_id, item_id, {"active": False}, actor=actor, now=now)
+    return patch_item(tenant_id, item_id, {"active": False}, actor=actor, now=now, reason=reason)
 
 
 def duplicate_item(
@@ -109,6 +132,7 @@ def _change(
     *,
     actor: Actor,
     now: datetime,
+    reason: str,
 ) -> RewardItem:
     row = RewardItem.objects.select_for_update().filter(tenant_id=tenant_id, pk=item_id).first()
     if row is None:
@@ -122,7 +146,7 @@ def _change(
     row.version += 1
     row.save()
     documents.note_change(
-        row, kind=KIND, document=fields.document, before=before, actor=actor, now=now
+        row, kind=KIND, document=fields.document, before=before, actor=actor, now=now, reason=reason
     )
     return row
 
