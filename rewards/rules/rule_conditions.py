@@ -19,8 +19,16 @@ from phoenix_site.common.conditions import (
 )
 from phoenix_site.common.faults import Fault
 from phoenix_site.common.paths import parse_path
+from rewards.types.ladders import LadderView
 
-__all__ = ["WEEKDAYS", "compile_rule_condition", "needs_of", "root_of", "wallets_of"]
+__all__ = [
+    "WEEKDAYS",
+    "compile_rule_condition",
+    "needs_of",
+    "player_document",
+    "root_of",
+    "wallets_of",
+]
 
 WEEKDAYS: Final = (*("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),)
 RULE_ROOTS: Final = BOARD_ROOTS | {
@@ -88,8 +96,25 @@ _CHECKS: Final = {"wallet": _check_wallet, "player": _check_player, "now": _chec
 
 
 def needs_of(condition: Condition) -> frozenset[str]:
-    """Return the roots beyond the event's own that the condition reads."""
-    return frozenset(parse_path(path)[0] for path in condition.fields) & _OTHER_ROOTS
+    """Return the roots beyond the event's own that the condition reads.
+
+    ``standing`` is one more: the player's level and rank, which no profile has.
+    """
+    paths = [parse_path(path) for path in condition.fields]
+    roots = frozenset(steps[0] for steps in paths) & _OTHER_ROOTS
+    stands = any(steps[:2] in (("player", "level"), ("player", "rank")) for steps in paths)
+    return roots | {"standing"} if stands else roots
+
+
+def player_document(
+    document: Mapping[str, Any], ladder: LadderView | None, level: int
+) -> Mapping[str, Any]:
+    """Return what ``player.…`` reads, with the level and rank on the tenant's default ladder."""
+    if ladder is None:
+        return document
+    rank = ladder.curve.rank_at(level)
+    standing = {"level": level} if rank is None else {"level": level, "rank": rank.rank_id}
+    return {**document, **standing}
 
 
 def wallets_of(condition: Condition) -> frozenset[str]:

@@ -38,7 +38,7 @@ def _verdicts(
     event: StoredEvent, rules: Sequence[CompiledRule], book: Book, now: datetime
 ) -> list[Verdict]:
     facts = facts_of(event, now)
-    world = PresentWorld(facts, rules)
+    world = PresentWorld(facts, rules, book)
     misses = {rule.pk: find_miss(rule, event, event.root, world) for rule in rules}
     hits = [rule for rule in rules if misses[rule.pk] is None]
     judged = judge(event, event.root, hits, facts, book, world) if event.user_id else []

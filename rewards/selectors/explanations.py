@@ -113,14 +113,15 @@ def _judge_again(event: StoredEvent, rules: Sequence[Rule], now: datetime) -> li
     waiting = _waiting(event)
     if waiting is not None:
         return [_outcome(rule, event.user_id, waiting, sentence(waiting)) for rule in rules]
-    book = selectors.of(book_of(event.tenant_id))
-    versions = {rule.pk: book.version_at(rule.pk, event.received_at) for rule in rules}
+    book = book_of(event.tenant_id)
+    history = selectors.of(book)
+    versions = {rule.pk: history.version_at(rule.pk, event.received_at) for rule in rules}
     compiled = {
         rule.pk: selectors.compiled_version(rule, number)
         for rule in rules
         if (number := versions[rule.pk]) is not None
     }
-    world = PresentWorld(facts_of(event, now), compiled.values())
+    world = PresentWorld(facts_of(event, now), compiled.values(), book)
     return [_explain_miss(rule, compiled.get(rule.pk), event, world) for rule in rules]
 
 

@@ -8,7 +8,10 @@ from uuid import UUID
 from ingestion.types import StoredEvent
 from players.selectors import facts_for
 from players.types import PlayerFacts
-from rewards.models import Account, RuleBudget, RuleUse
+from rewards.models import Account, PlayerLevel, RuleBudget, RuleUse
+from rewards.rules.rule_conditions import player_document
+from rewards.selectors import ladders
+from rewards.types.book import Book
 from rewards.types.money import ZERO
 from rewards.types.rules import CompiledRule, Move, Spent, Use, Verdict
 
@@ -26,12 +29,16 @@ def facts_of(event: StoredEvent, now: Any) -> PlayerFacts | None:
 class PresentWorld:
     """Uses, budgets and wallets as they are stored; what fires only counts in memory.
 
-    Made for one player and the rules that are to judge. Queries: 3, of an unknown player 1.
+    Made for one player and the rules that are to judge. Queries: 4, of an unknown player 1.
     """
 
-    def __init__(self, facts: PlayerFacts | None, rules: Iterable[CompiledRule]) -> None:
+    def __init__(
+        self, facts: PlayerFacts | None, rules: Iterable[CompiledRule], book: Book
+    ) -> None:
         self.fired: list[Verdict] = []
         self._facts = facts
+        self._ladder = ladders.of(book).by_id.get(ladders.DEFAULT_LADDER_ID)
+        self._level = 1
         self._uses: dict[tuple[UUID, str], Use] = {}
         self._wallets: dict[str, tuple[Decimal, Decimal]] = {}
         chosen = [rule.pk for rule in rules]
@@ -52,6 +59,9 @@ class PresentWorld:
             "currency__currency_id", "balance", "lifetime_earned"
         ):
             self._wallets[currency_id] = (balance, lifetime)
+        if self._ladder is not None:
+            levels = PlayerLevel.objects.filter(player_id=player_id, ladder_id=self._ladder.pk)
+            self._level = levels.values_list("level", flat=True).first() or 1
 
     def use(self, rule: CompiledRule, bucket: str) -> Use:
         """Return how often the rule fired for the player in the bucket."""
@@ -69,7 +79,9 @@ class PresentWorld:
         """Return what conditions read of the player and the wallets."""
         wallets = {name: self._wallets.get(name, (ZERO, ZERO)) for name in rule.wallets}
         return {
-            "player": {} if self._facts is None else self._facts.document,
+            "player": player_document(
+                {} if self._facts is None else self._facts.document, self._ladder, self._level
+            ),
             "wallet": {
                 name: {"available": available, "lifetime": lifetime}
                 for name, (available, lifetime) in wallets.items()

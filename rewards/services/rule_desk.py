@@ -16,11 +16,14 @@ from rewards.rules.engine import judge
 from rewards.rules.items import item_cost
 from rewards.rules.periods import buckets_of
 from rewards.rules.plans import plain
+from rewards.rules.rule_conditions import player_document
+from rewards.selectors import ladders
 from rewards.services import firing_store, rule_uses
 from rewards.services.achievement_desk import AchievementDesk
 from rewards.services.coupon_desk import CouponDesk
 from rewards.services.firing_store import NewFiring, NewRefusal
 from rewards.services.granting import GrantDesk, GrantLine
+from rewards.services.ladders import LadderDesk
 from rewards.services.rule_uses import UseKey
 from rewards.services.settlement import Settlement
 from rewards.services.streaks import StreakDesk
@@ -201,9 +204,16 @@ class _LiveWorld:
 
     def state(self, rule: CompiledRule) -> Mapping[str, Any]:
         return {
-            "player": self._facts.document,
+            "player": self._player(rule),
             "wallet": {currency_id: self._wallet(currency_id) for currency_id in rule.wallets},
         }
+
+    def _player(self, rule: CompiledRule) -> Mapping[str, Any]:
+        ladder = ladders.of(self._book).by_id.get(ladders.DEFAULT_LADDER_ID)
+        if "standing" not in rule.needs or ladder is None:
+            return self._facts.document
+        standing = self._settlement.part(LadderDesk).standing(self._player_id, ladder.pk)
+        return player_document(self._facts.document, ladder, standing.level)
 
     def _wallet(self, currency_id: str) -> Mapping[str, Any]:
         currency = self._book.currencies.get(currency_id)

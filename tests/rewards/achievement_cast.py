@@ -8,10 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Model
 
 from ingestion.types import StoredEvent
 from players.services.registration import ensure_players
-from rewards.models import Achievement, AchievementUnlock, Grant, RewardItem, Streak
+from rewards.models import (
+    Achievement,
+    AchievementProgress,
+    AchievementUnlock,
+    Grant,
+    RewardItem,
+    Streak,
+)
 from rewards.selectors.player_achievements import player_achievement
 from rewards.services import achievements
 from rewards.services.achievement_desk import AchievementDesk
@@ -118,3 +126,11 @@ def grants_of(achievement: Achievement, user_id: str = "ana") -> Sequence[Grant]
 def unlocks_of(achievement: Achievement, user_id: str = "ana") -> list[AchievementUnlock]:
     rows = AchievementUnlock.objects.filter(achievement=achievement)
     return list(rows.filter(player__external_id=user_id).order_by("number"))
+
+
+def begun_achievement(tenant: Tenant, user_id: str) -> dict[type[Model], Model]:
+    """Make one row of everything that achievements have, for the checks of who sees what."""
+    achievement = make(tenant, f"Achievement of {user_id}")
+    play(tenant, event(user_id))
+    progress = AchievementProgress.objects.get(achievement=achievement)
+    return {Achievement: achievement, AchievementProgress: progress}

@@ -7,17 +7,22 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Model, Sum
+from django.utils import timezone
 
 from phoenix_site.common.ids import uuid7
 from players.services.registration import ensure_players
-from rewards.models import Account, Currency, LedgerTransaction, Posting
+from rewards.models import Account, Currency, Hold, LedgerTransaction, Posting
 from rewards.selectors.currencies import currency_view
+from rewards.services import payments
 from rewards.services.documents import bump
+from rewards.services.payments import Payment
 from rewards.services.pipe import settling
+from rewards.services.proofs import prove
 from rewards.types.book import CurrencyView
 from rewards.types.causes import Cause
 from rewards.types.money import Movement
+from rewards.types.wallets import PaySource
 from tenants.models import Tenant
 
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
@@ -105,3 +110,23 @@ def posted_on(currency: CurrencyView, kind: str, reference: str = "") -> Decimal
 def kinds_of(player_id: UUID) -> Sequence[str]:
     rows = LedgerTransaction.objects.filter(player=player_id).order_by("created_at", "pk")
     return list(rows.values_list("kind", flat=True))
+
+
+def filled_ledger(tenant: Tenant, user_id: str) -> dict[type[Model], Model]:
+    """Return one row of every page of the ledger, all of a player of ``tenant``."""
+    league = make_currency(tenant, "league", name="Cleo's league")
+    player = player_of(tenant, user_id)
+    credit(player, league, 50, now=timezone.now())
+    wanted = Payment(
+        player_id=player, currency_id="league", amount=Decimal(10), idempotency_key="h"
+    )
+    source = PaySource("tournament", "theirs")
+    payments.hold(tenant.pk, wanted, source=source, reference="theirs", now=timezone.now())
+    rows: tuple[Model | None, ...] = (
+        Currency.objects.get(pk=league.pk),
+        Account.objects.filter(player=player, kind="wallet").first(),
+        LedgerTransaction.objects.filter(player=player).first(),
+        Hold.objects.filter(player=player).first(),
+        prove(tenant.pk, timezone.now()),
+    )
+    return {type(row): row for row in rows if row is not None}

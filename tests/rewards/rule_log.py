@@ -65,12 +65,14 @@ def active(tenant: Tenant, *, now: datetime = BEFORE, **changes: Any) -> RuleVie
 
 
 def activate(tenant: Tenant, rule_id: str = "big-win", **options: Any) -> RuleView:
-    options = {"now": BEFORE, "actor": SYSTEM} | options
+    options.setdefault("now", BEFORE)
+    options.setdefault("actor", SYSTEM)
     return rule_changes.activate_rule(tenant.pk, rule_id, **options)
 
 
 def pause(tenant: Tenant, rule_id: str = "big-win", **options: Any) -> RuleView:
-    options = {"now": BEFORE, "actor": SYSTEM} | options
+    options.setdefault("now", BEFORE)
+    options.setdefault("actor", SYSTEM)
     return rule_changes.pause_rule(tenant.pk, rule_id, **options)
 
 

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phoenix_site.common.zones import load_zone
-from rewards.rules.streak_windows import ZONE_REST, WindowPlan, counted_zones, upcoming
+from rewards.rules.streak_windows import (
+    ZONE_REST,
+    WindowPlan,
+    around,
+    counted_zones,
+    next_clock_change,
+    upcoming,
+)
 from rewards.types.streaks import PLAYER_ZONE, Span, WindowRule
 
 NEW_YORK, TOKYO, LOS_ANGELES = "America/New_York", "Asia/Tokyo", "America/Los_Angeles"
@@ -291,3 +298,31 @@ def test_a_changed_period_counts_from_the_next_window_on() -> None:
 
     assert week.ends_at == first.starts_at == utc("2026-06-15T00:00")
     assert first.ends_at == utc("2026-06-16T00:00")
+
+
+# --- The next change of the clock ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("zone", "after", "change"),
+    [
+        (NEW_YORK, "2026-01-15T00:00", "2026-03-08T07:00"),
+        (NEW_YORK, "2026-03-08T07:00", "2026-11-01T06:00"),
+        ("Australia/Lord_Howe", "2026-01-15T00:00", "2026-04-04T15:00"),
+    ],
+)
+def test_the_next_change_of_a_clock_is_found(zone: str, after: str, change: str) -> None:
+    assert next_clock_change(zone, utc(after)) == utc(change)
+
+
+def test_a_clock_that_is_never_changed_has_no_next_change() -> None:
+    assert next_clock_change(TOKYO, utc("2026-01-15T00:00")) is None
+
+
+def test_windows_around_a_change_show_the_odd_one_in_their_middle() -> None:
+    change = next_clock_change(NEW_YORK, utc("2026-01-15T00:00"))
+    assert change is not None
+
+    lengths = [span.ends_at - span.starts_at for span in around(daily(NEW_YORK), change)]
+
+    assert [length / HOUR for length in lengths] == [24, 24, 23, 24, 24, 24]
