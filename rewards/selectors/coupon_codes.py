@@ -1,7 +1,6 @@
 """Reads of codes of coupons and of their redemptions."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
@@ -9,7 +8,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import QuerySet
 
-from rewards.models import CouponCode, CouponRedemption
+from rewards.models import CouponRedemption
 from rewards.rules.coupons import is_code
 from rewards.selectors.book import book_of
 from rewards.selectors.coupons import shown_item
@@ -28,30 +27,34 @@ WHERE code.tenant_id = %(tenant)s AND code.code IN (%(typed)s, upper(%(typed)s))
   AND (code.code = %(typed)s OR NOT code.is_case_sensitive)
 ORDER BY code.code = %(typed)s DESC LIMIT 1
 """
-# A player sees of a shared code what the player made of it, staff what everybody did.
+# A player sees of a shared code what the player made of it, staff what everybody did. A random code
+# has one redemption at most that holds, so that nothing has to be counted.
 _SHOWN: Final = """
 SELECT code.id, code.code, coupon.id, coupon.name, code.tenant_id, owner.external_id,
        CASE WHEN code.status <> 'active' THEN code.status
-            WHEN code.is_shared AND %(player)s IS NOT NULL AND coupon.per_user_limit <= done.count
+            WHEN code.is_shared AND %(player)s IS NOT NULL AND coupon.per_user_limit <= many.count
             THEN 'redeemed'
             WHEN coupon.expires_at <= %(now)s THEN 'expired'
             ELSE 'active' END,
-       code.created_at, coupon.expires_at, done.redeemed_at, done.count, redeemer.external_id,
-       coupon.item_id
+       code.created_at, coupon.expires_at, coalesce(one.redeemed_at, many.redeemed_at),
+       coalesce(many.count, (one.id IS NOT NULL)::int), redeemer.external_id, coupon.item_id
 FROM rewards_couponcode AS code
 JOIN rewards_coupon AS coupon ON coupon.id = code.coupon_id
 LEFT JOIN players_player AS owner ON owner.id = code.player_id
-CROSS JOIN LATERAL (
+LEFT JOIN rewards_couponredemption AS one
+    ON one.code_id = code.id AND one.reversed_at IS NULL AND one.uses_up_code
+LEFT JOIN players_player AS redeemer ON redeemer.id = one.player_id
+LEFT JOIN LATERAL (
     SELECT count(*) AS count, max(each.redeemed_at) AS redeemed_at
     FROM rewards_couponredemption AS each
     WHERE each.code_id = code.id AND each.reversed_at IS NULL
       AND (%(player)s IS NULL OR each.player_id = %(player)s)
-) AS done
-LEFT JOIN rewards_couponredemption AS last
-    ON last.code_id = code.id AND last.reversed_at IS NULL AND last.uses_up_code
-LEFT JOIN players_player AS redeemer ON redeemer.id = last.player_id
-WHERE code.id = ANY (%(ids)s)
-ORDER BY code.id
+) AS many ON code.is_shared
+"""
+_OF_IDS: Final = f"{_SHOWN} WHERE code.id = ANY (%(ids)s) ORDER BY code.id"
+_OF_COUPON: Final = f"""
+{_SHOWN} WHERE code.coupon_id = %(coupon)s AND code.tenant_id = %(tenant)s AND code.id > %(after)s
+ORDER BY code.id LIMIT %(limit)s
 """
 _OF_PLAYER: Final = """
 SELECT id FROM rewards_couponcode WHERE player_id = %(player)s
@@ -130,20 +133,21 @@ def shown_codes(
     """
     if not ids:
         return []
-    rows = _rows(_SHOWN, {"ids": list(ids), "player": player_id, "now": now})
-    items = book_of(tenant_id).items
-    return [replace(ShownCode(*row[:-1]), reward_item=shown_item(items[row[-1]])) for row in rows]
+    return _shown(tenant_id, _rows(_OF_IDS, {"ids": list(ids), "player": player_id, "now": now}))
 
 
 def export_chunk(
-    tenant_id: str, coupon_id: UUID, after: UUID | None, *, limit: int, now: datetime
+    tenant_id: str, coupon_id: UUID, after: UUID, *, limit: int, now: datetime
 ) -> list[ShownCode]:
-    """Return the next codes of a coupon behind ``after``, in the order of making. Queries: 3."""
-    rows = CouponCode.objects.filter(coupon=coupon_id, tenant=tenant_id)
-    if after is not None:
-        rows = rows.filter(pk__gt=after)
-    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
-    return shown_codes(tenant_id, ids, now=now)
+    """Return the next codes of a coupon behind ``after``, in the order of making. Queries: 2."""
+    values = {"coupon": coupon_id, "tenant": tenant_id, "after": after, "limit": limit}
+    return _shown(tenant_id, _rows(_OF_COUPON, {**values, "player": None, "now": now}))
+
+
+def _shown(tenant_id: str, rows: Sequence[Sequence[Any]]) -> list[ShownCode]:
+    found = book_of(tenant_id).items
+    items = {item_id: shown_item(found[item_id]) for item_id in {row[-1] for row in rows}}
+    return [ShownCode(*row[:-1], items[row[-1]]) for row in rows]  # type: ignore[call-arg]
 
 
 def code_document(code: ShownCode) -> dict[str, Any]:

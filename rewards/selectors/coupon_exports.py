@@ -20,6 +20,8 @@ _COLUMNS: Final = (
     *("redeemed_at", "redeemed_by", "redemption_count"),
 )
 
+_FIRST: Final = UUID(int=0)
+
 
 def export_name(coupon_id: UUID) -> str:
     """Return what the file is called."""
@@ -32,7 +34,7 @@ def export_parts(tenant_id: str, coupon_id: UUID, *, now: datetime) -> Iterator[
     Codes that are made meanwhile come too. No transaction stays open between parts.
     """
     yield _lines([_COLUMNS])
-    after: UUID | None = None
+    after = _FIRST
     while chunk := export_chunk(tenant_id, coupon_id, after, limit=COUPON_BATCH_SIZE, now=now):
         yield _lines([_cells(code) for code in chunk])
         after = chunk[-1].code_id
