@@ -94,7 +94,7 @@ class ExplainedGrantOutput(GrantOutput):
     moves = MoveOutput(many=True)
 
 
-class FiringOutput(serializers.Serializer[Any]):
+class GrantFiringOutput(serializers.Serializer[Any]):
     firing_id = serializers.UUIDField()
     rule_id = serializers.CharField()
     version = serializers.IntegerField()
@@ -138,7 +138,7 @@ class ExplainedDeliveryOutput(serializers.Serializer[Any]):
 
 class GrantExplanationOutput(serializers.Serializer[Any]):
     grant = ExplainedGrantOutput()
-    firing = FiringOutput(allow_null=True)
+    firing = GrantFiringOutput(allow_null=True)
     trace = serializers.ListField(child=serializers.DictField())
     transactions = ExplainedTransactionOutput(many=True)
     deliveries = ExplainedDeliveryOutput(many=True)

@@ -32,7 +32,9 @@ class DocumentVersion(UuidModel):
 
 
 class BookStamp(models.Model):
-    """Counts the changes of what a tenant has configured, so that a cached copy knows its age."""
+    """A number drawn anew with every change of what a tenant has configured, by which a cached
+    copy knows whether it is still the newest.
+    """
 
     tenant = models.OneToOneField(
         Tenant, primary_key=True, on_delete=models.PROTECT, related_name="+"
