@@ -28,7 +28,7 @@ from tests.ingestion import factories
 from tests.leaderboards import query_cast
 from tests.leaderboards.admin_cast import config
 from tests.players.cast import new_player
-from tests.rewards import coupon_cast
+from tests.rewards import achievement_cast, coupon_cast, ledger_cast, streak_cast
 from tests.staff import board_form, signed_in
 from tests.tenants import cast, delivery_cast
 
@@ -67,7 +67,10 @@ def their_objects(tenant_a: Tenant, tenant_b: Tenant) -> dict[type[Model], Model
     entry = AuditEntry.objects.filter(tenant=tenant_b).first()
     assert entry is not None
     return {
+        **achievement_cast.begun_achievement(tenant_b, CLEO),
         **coupon_cast.redeemed_coupon(tenant_b, CLEO),
+        **ledger_cast.filled_ledger(tenant_b, CLEO),
+        **streak_cast.kept_streak(tenant_b, CLEO),
         Tenant: tenant_b,
         Membership: Membership.objects.create(user=boss, tenant=tenant_b),
         Credential: Credential.objects.get(pk=key.credential_id),

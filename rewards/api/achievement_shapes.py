@@ -9,8 +9,9 @@ from rewards.api.serializers import ReasonInput
 
 class CriteriaShape(serializers.Serializer[Any]):
     type = serializers.CharField(
-        help_text="count, sum, distinct, cumulative, streak_milestone or leaderboard_rank; the "
-        "older forms are taken too."
+        required=False,
+        help_text="count, sum, distinct, cumulative, streak_milestone or leaderboard_rank; "
+        "event_count in an older form.",
     )
     event_types = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="Up to 20; game.* is allowed."
@@ -22,6 +23,12 @@ class CriteriaShape(serializers.Serializer[Any]):
     leaderboard_id = serializers.CharField(required=False)
     rank = serializers.IntegerField(required=False, min_value=1)
     threshold = serializers.FloatField(required=False, help_text="Greater than 0.")
+    event_type = serializers.CharField(required=False, help_text="Of event_count.")
+    expression = serializers.DictField(required=False, allow_null=True, help_text="Older form.")
+    condition = serializers.DictField(
+        required=False, help_text="Older form: type, field, and min, which equals target."
+    )
+    target = serializers.FloatField(required=False, help_text="Older form.")
 
 
 class AchievementChange(serializers.Serializer[Any]):
