@@ -1,5 +1,41 @@
 """Pages of rewards, one module per subject; Django finds them by this import."""
 
-from rewards.admin import jobs, ladders
+from rewards.admin import (
+    accounts,
+    achievement_progress,
+    achievements,
+    configs,
+    coupon_codes,
+    coupons,
+    currencies,
+    grants,
+    holds,
+    items,
+    jobs,
+    ladders,
+    player_streaks,
+    proofs,
+    reward_rules,
+    streaks,
+    transactions,
+)
 
-__all__ = ["jobs", "ladders"]
+__all__ = [
+    "accounts",
+    "achievement_progress",
+    "achievements",
+    "configs",
+    "coupon_codes",
+    "coupons",
+    "currencies",
+    "grants",
+    "holds",
+    "items",
+    "jobs",
+    "ladders",
+    "player_streaks",
+    "proofs",
+    "reward_rules",
+    "streaks",
+    "transactions",
+]

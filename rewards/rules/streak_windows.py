@@ -14,15 +14,17 @@ from typing import Final
 
 from phoenix_site.common.periods import Period, boundaries_of
 from phoenix_site.common.times import format_utc
+from phoenix_site.common.zones import load_zone
 from rewards.types.streaks import PLAYER_ZONE, Span, WindowRule
 
-__all__ = ["Pause", "WindowPlan", "counted_zones", "upcoming"]
+__all__ = ["Pause", "WindowPlan", "around", "counted_zones", "next_clock_change", "upcoming"]
 
 # A move counts at most once in this time (STR-3).
 ZONE_REST: Final = timedelta(hours=24)
 
 _TICK: Final = timedelta(microseconds=1)
 _REMEMBERED: Final = 8
+_DAYS_AHEAD: Final = 370
 
 # ``[from, to)``; ``None``: it goes on.
 Pause = tuple[datetime, datetime | None]
@@ -151,6 +153,30 @@ def upcoming(plan: WindowPlan, instant: datetime, count: int) -> list[Span]:
     while len(spans) < count:
         spans.append(plan.following(spans[-1]))
     return spans
+
+
+def next_clock_change(zone_name: str, after: datetime) -> datetime | None:
+    """Return when the zone's clock is next put forward or back; ``None``: not within a year."""
+    zone = load_zone(zone_name)
+    offset, low = after.astimezone(zone).utcoffset(), after
+    for _day in range(_DAYS_AHEAD):
+        high = low + timedelta(days=1)
+        if high.astimezone(zone).utcoffset() != offset:
+            while high - low > _TICK:
+                middle = low + (high - low) / 2
+                same = middle.astimezone(zone).utcoffset() == offset
+                low, high = (middle, high) if same else (low, middle)
+            return high
+        low = high
+    return None
+
+
+def around(plan: WindowPlan, instant: datetime, *, before: int = 2, after: int = 3) -> list[Span]:
+    """Return the window that holds ``instant``, and some before and after it."""
+    first = plan.opening(instant)
+    for _window in range(before):
+        first = plan.opening(first.starts_at - _TICK)
+    return upcoming(plan, first.starts_at, before + 1 + after)
 
 
 class _Calendar:

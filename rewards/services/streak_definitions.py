@@ -26,6 +26,7 @@ from tenants.types import Actor
 
 __all__ = [
     "archive_streak",
+    "check_document",
     "create_streak",
     "duplicate_streak",
     "patch_streak",
@@ -41,6 +42,13 @@ _NAME_LENGTH: Final = 255
 _WHOLE: Final = {"window": "type", "condition": "type"}
 
 
+def check_document(tenant_id: str, document: Mapping[str, Any]) -> StreakFields:
+    """Return what a document of a streak says. Raises: ``DocumentError`` with every fault."""
+    # The service's own words: a key ``reason`` says why, ``tenant_id`` was checked by the gateway.
+    sent = {key: value for key, value in document.items() if key not in ("reason", "tenant_id")}
+    return read_streak(sent, _links(tenant_id))
+
+
 def create_streak(
     tenant_id: str, document: Mapping[str, Any], *, actor: Actor, now: datetime
 ) -> Streak:
@@ -51,7 +59,7 @@ def create_streak(
     """
     if not Tenant.objects.filter(pk=tenant_id).exists():
         raise NotFoundError("There is no such tenant.")
-    fields = _read(tenant_id, document)
+    fields = check_document(tenant_id, document)
     with transaction.atomic():
         at = hold_consumer(now)
         row = Streak(tenant_id=tenant_id)
@@ -138,7 +146,7 @@ def _change(
     if row.status == Streak.Status.ARCHIVED:
         raise StateConflictError("An archived streak is not changed any more.")
     before = selectors.streak_document(row)
-    fields = _read(tenant_id, make(_content(row)))
+    fields = check_document(tenant_id, make(_content(row)))
     if (fields.name, fields.description, fields.status, fields.config.document) == (
         *(row.name, row.description, row.status),
         row.config,
@@ -174,12 +182,6 @@ def _merged(present: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, A
 
 def _reason(sent: Mapping[str, Any]) -> str:
     return str(sent.get("reason") or "")
-
-
-def _read(tenant_id: str, document: Mapping[str, Any]) -> StreakFields:
-    # The service's own words: a key ``reason`` says why, ``tenant_id`` was checked by the gateway.
-    sent = {key: value for key, value in document.items() if key not in ("reason", "tenant_id")}
-    return read_streak(sent, _links(tenant_id))
 
 
 def _links(tenant_id: str) -> StreakLinks:

@@ -4,12 +4,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Model
 
 from ingestion import selectors as ingestion
 from ingestion.models import Event
 from phoenix_site.common.zones import load_zone
 from players.models import Player, ZoneChange
-from rewards.models import FreezeMove, Grant, RewardItem, Streak, StreakMilestone, StreakWindow
+from rewards.models import (
+    FreezeMove,
+    Grant,
+    PlayerStreak,
+    RewardItem,
+    Streak,
+    StreakMilestone,
+    StreakWindow,
+)
 from rewards.selectors.player_streaks import user_streak
 from rewards.services import (
     consumer,
@@ -165,3 +174,12 @@ def reward(tenant: Tenant, name: str = "Sword", **fields: Any) -> RewardItem:
     item = RewardItem.objects.create(tenant=tenant, name=name, **values)
     bump(tenant.pk)
     return item
+
+
+def kept_streak(tenant: Tenant, user_id: str) -> dict[type[Model], Model]:
+    """Return a streak and what a player has of it: rows that only their tenant may see."""
+    streak = make(tenant, "theirs", freeze={"max_held": 2, "per_break": 1})
+    login(tenant, day(0), user_id=user_id)
+    give_freezes(streak, user_id=user_id)
+    repair(streak, "2026-02-28", now=day(0, 13), user_id=user_id)
+    return {Streak: streak, PlayerStreak: PlayerStreak.objects.get(streak=streak)}
