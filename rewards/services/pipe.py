@@ -8,14 +8,17 @@ from uuid import UUID
 
 from players.selectors import facts_of_players
 from players.types import PlayerFacts
-from rewards.services import accounts, achievement_desk, ledger
+from rewards.services import accounts, achievement_desk, ladders, ledger
 from rewards.services.participants import lock_participants
 from rewards.services.settlement import Follower, Settlement
 
 __all__ = ["FOLLOWERS", "settling"]
 
 # Who has to know when a player's ``lifetime_earned`` changes, in this order.
-FOLLOWERS: Final[tuple[Follower, ...]] = (achievement_desk.follow_wallet,)
+FOLLOWERS: Final[tuple[Follower, ...]] = (
+    achievement_desk.follow_wallet,
+    ladders.follow_wallet,
+)
 
 
 @contextmanager
