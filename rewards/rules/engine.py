@@ -171,6 +171,8 @@ def _refused_by_budget(draft: Verdict, world: World) -> Verdict | None:
 
 def _refused_by_balance(draft: Verdict, book: Book, world: World) -> Verdict | None:
     """Go through the moves in their order: a credit may pay for a later debit."""
+    if not draft.rule.has_debit:
+        return None
     left: dict[str, Decimal] = {}
     for planned in draft.effects:
         effect = planned.effect

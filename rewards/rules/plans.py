@@ -1,8 +1,8 @@
 """What a firing would do: effects and amounts, cut to the limits of its rule (RUL-9, RUL-10)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from ingestion.types import StoredEvent
@@ -16,7 +16,7 @@ from rewards.rules.configs import (
     items_for_threshold,
 )
 from rewards.rules.items import item_cost
-from rewards.rules.periods import bucket_of, buckets_of
+from rewards.rules.periods import buckets_of
 from rewards.rules.rule_effects import TIER_KEYS
 from rewards.rules.worlds import World
 from rewards.types.book import Book, ConfigView, CurrencyView
@@ -39,11 +39,6 @@ __all__ = ["plain", "plan_firing", "refusal", "short"]
 # Characters of a value in a sentence.
 _SHOWN: Final = 40
 _SMALLEST: Final = Decimal(1).scaleb(-MAX_DECIMAL_PLACES)
-_LIMIT_REASONS: Final[dict[str, Reason]] = {
-    "day": "limit_day",
-    "week": "limit_week",
-    "total": "limit_total",
-}
 
 
 def refusal(rule: CompiledRule, reason: Reason, text: str) -> Verdict:
@@ -56,14 +51,15 @@ def plan_firing(
 ) -> Verdict:
     """Return what the rule would do, cut to its caps, or which limit stops it."""
     effects = [_plan_effect(each, event, root, book) for each in rule.effects]
-    tracked = rule.tracked
-    if not tracked and rule.amount_caps.event is None:
-        return _verdict(rule, effects, clipped_from=None, uses=())
-    uses = buckets_of(tracked, event.occurred_at, rule.zone)
-    reached = _reached_limit(rule, event, world)
+    if not rule.tracked and rule.amount_caps.event is None:
+        return _verdict(rule, effects, uses=())
+    found = buckets_of(rule.tracked, event.occurred_at, rule.zone)
+    buckets = dict(zip(rule.tracked, found, strict=True))
+    reached = _reached_limit(rule, buckets, world)
     if reached is not None:
-        return reached._replace(effects=effects, cost=_cost(effects))
-    return _clip(rule, event, effects, uses, book, world)
+        reason, text = reached
+        return _verdict(rule, effects, uses=())._replace(reason=reason, text=text)
+    return _clip(rule, effects, buckets, book, world)
 
 
 def _plan_effect(effect: Effect, event: StoredEvent, root: Root, book: Book) -> PlannedEffect:
@@ -132,69 +128,76 @@ _ITEMS_FOR: Final[dict[str, Callable[[ConfigView, int], tuple[UUID, ...]]]] = {
 }
 
 
-def _cost(effects: Sequence[PlannedEffect]) -> Decimal:
-    return sum((each.cost for each in effects), ZERO)
-
-
 def _verdict(
     rule: CompiledRule,
     effects: list[PlannedEffect],
     *,
-    clipped_from: Decimal | None,
     uses: Sequence[str],
+    clipped_from: Decimal | None = None,
 ) -> Verdict:
-    credited = sum((each.amount for each in effects if _is_credit(each)), ZERO)
-    return Verdict(rule, None, "", effects, _cost(effects), clipped_from, credited, uses)
+    cost = credited = ZERO
+    for planned in effects:
+        cost += planned.cost
+        if _is_credit(planned):
+            credited += planned.amount
+    return Verdict(rule, None, "", effects, cost, clipped_from, credited, uses)
 
 
 def _is_credit(planned: PlannedEffect) -> bool:
     return isinstance(planned.effect, Move) and planned.effect.type == "credit"
 
 
-def _reached_limit(rule: CompiledRule, event: StoredEvent, world: World) -> Verdict | None:
-    for period, reason in _LIMIT_REASONS.items():
-        limit = getattr(rule.per_player, period)
+# The bucket of each period in which the rule counts its uses.
+Buckets = Mapping[str, str]
+
+
+def _reached_limit(rule: CompiledRule, buckets: Buckets, world: World) -> tuple[Reason, str] | None:
+    caps = rule.per_player
+    for period, limit, reason in (
+        ("day", caps.day, "limit_day"),
+        ("week", caps.week, "limit_week"),
+        ("total", caps.total, "limit_total"),
+    ):
         if limit is None:
             continue
-        bucket = bucket_of(period, event.occurred_at, rule.zone)
+        bucket = buckets[period]
         used = world.use(rule, bucket).firings
         if used >= limit:
             text = reasons.firings_used(rule, period, used, int(limit), bucket[2:])
-            return refusal(rule, reason, text)
+            return cast("Reason", reason), text
     return None
 
 
 def _clip(
     rule: CompiledRule,
-    event: StoredEvent,
     effects: list[PlannedEffect],
-    uses: Sequence[str],
+    buckets: Buckets,
     book: Book,
     world: World,
 ) -> Verdict:
     """Cut the credits to what the caps leave of them; to nothing is a refusal."""
-    wanted = sum((each.amount for each in effects if _is_credit(each)), ZERO)
-    room = _room(rule, event, world) if wanted else None
-    if room is None or wanted <= room:
-        return _verdict(rule, effects, clipped_from=None, uses=uses)
+    uses = tuple(buckets.values())
+    whole = _verdict(rule, effects, uses=uses)
+    room = _room(rule, buckets, world) if whole.credited else None
+    if room is None or whole.credited <= room:
+        return whole
     cut: list[PlannedEffect] = []
     for each in effects:
         if _is_credit(each):
             each, room = _cut(each, room, book)
         cut.append(each)
-    verdict = _verdict(rule, cut, clipped_from=wanted, uses=uses)
+    verdict = _verdict(rule, cut, clipped_from=whole.credited, uses=uses)
     if verdict.credited:
         return verdict
-    return verdict._replace(reason="amount_cap", text=_cap_text(rule, wanted))
+    return verdict._replace(reason="amount_cap", text=_cap_text(rule, whole.credited))
 
 
-def _room(rule: CompiledRule, event: StoredEvent, world: World) -> Decimal | None:
+def _room(rule: CompiledRule, buckets: Buckets, world: World) -> Decimal | None:
     caps = rule.amount_caps
     rooms = [] if caps.event is None else [caps.event]
     for period, cap in (("day", caps.day), ("week", caps.week)):
         if cap is not None:
-            used = world.use(rule, bucket_of(period, event.occurred_at, rule.zone)).amount
-            rooms.append(max(cap - used, ZERO))
+            rooms.append(max(cap - world.use(rule, buckets[period]).amount, ZERO))
     return min(rooms, default=None)
 
 

@@ -164,6 +164,8 @@ class CompiledRule:
     order: tuple[int, str] = field(init=False)
     # Whether its conditions depend on the event alone, not on the state of the player.
     is_static: bool = field(init=False)
+    # Whether it takes something from the player.
+    has_debit: bool = field(init=False)
     # The periods in which its uses are counted: ``day``, ``total``, ``week``.
     tracked: tuple[str, ...] = field(init=False)
 
@@ -171,10 +173,15 @@ class CompiledRule:
         set_field = object.__setattr__
         set_field(self, "order", (-self.priority, self.rule_id))
         set_field(self, "is_static", self.needs.isdisjoint(("player", "wallet")))
+        set_field(self, "has_debit", any(map(_is_debit, self.effects)))
         set_field(self, "tracked", _tracked(self))
 
     def __hash__(self) -> int:
         return hash((self.pk, self.version))
+
+
+def _is_debit(effect: Effect) -> bool:
+    return isinstance(effect, Move) and effect.type == "debit"
 
 
 def _tracked(rule: CompiledRule) -> tuple[str, ...]:
