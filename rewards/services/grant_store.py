@@ -48,6 +48,14 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS new
     (id uuid, status text, context jsonb, note text, claim_by timestamptz, updated_at timestamptz)
 WHERE stored.id = new.id
 """
+_MOVES: Final = """
+INSERT INTO rewards_grantmove (grant_id, from_status, to_status, at, actor, reason)
+SELECT grant_id, from_status, to_status, at, actor, reason
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS new
+    (n int, grant_id uuid, from_status text, to_status text, at timestamptz, actor text,
+     reason text)
+ORDER BY n
+"""
 
 
 def insert_grants(grants: Iterable[Grant]) -> None:
@@ -64,7 +72,9 @@ def update_grants(grants: Iterable[Grant], *, now: datetime) -> None:
 
 def store_moves(moves: Sequence[GrantMove]) -> None:
     """Insert the steps of grants, in the order made. Queries: 1."""
-    GrantMove.objects.bulk_create(moves)
+    names = ("grant_id", "from_status", "to_status", "at", "actor", "reason")
+    rows = [{name: getattr(move, name) for name in names} for move in moves]
+    _run(_MOVES, [{"n": place, **row} for place, row in enumerate(rows)])
 
 
 def lock_grants(ids: Collection[UUID], **conditions: Any) -> list[Grant]:
