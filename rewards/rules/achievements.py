@@ -27,6 +27,7 @@ from rewards.types.achievements import ProgressState, ProgressStatus
 from rewards.types.measures import Contribution, Measure
 
 __all__ = [
+    "LOOKING",
     "MAX_UNLOCKS_AT_ONCE",
     "AchievementBook",
     "AchievementDocument",
@@ -57,7 +58,7 @@ MAX_THRESHOLD: Final = Decimal(10) ** 18
 # What one change may unlock; the rest is kept and goes on with the next one.
 MAX_UNLOCKS_AT_ONCE: Final = 100
 # These look at a number that is kept elsewhere.
-_LOOKING: Final = frozenset({"cumulative", "streak_milestone"})
+LOOKING: Final = frozenset({"cumulative", "streak_milestone"})
 _WHOLE: Final = frozenset({"count", "distinct", "streak_milestone", "leaderboard_rank"})
 _ZERO: Final = Decimal(0)
 _HUNDRED: Final = Decimal(100)
@@ -410,7 +411,7 @@ def find_cycle(requires: Mapping[UUID, Iterable[UUID]], start: UUID) -> bool:
 
 def takes_progress(measure: Measure) -> bool:
     """Whether rules may add to it: what only looks at another number cannot be raised."""
-    return measure.type not in _LOOKING
+    return measure.type not in LOOKING
 
 
 def is_open(view: AchievementView, state: ProgressState) -> bool:
@@ -467,7 +468,7 @@ def take_unlock(
 
 def _use_up(view: AchievementView, state: ProgressState) -> None:
     measure_type = view.measure.type
-    if measure_type in _LOOKING:
+    if measure_type in LOOKING:
         state.base += view.threshold
     elif measure_type == "distinct":
         state.current = _ZERO

@@ -17,6 +17,7 @@ from phoenix_site.common.paths import ABSENT, compile_reader, parse_path
 from rewards.constants import PATH_SAMPLE
 from rewards.exceptions import AlreadyExistsError, DocumentError, StateConflictError
 from rewards.models import Achievement, Coupon, Rule, RuleVersion, Streak
+from rewards.rules.achievements import LOOKING
 from rewards.rules.rule_documents import READ_ONLY, ParsedRule, parse_rule
 from rewards.selectors import rules as selectors
 from rewards.selectors.book import book_of
@@ -73,7 +74,10 @@ def _references(book: Book, rule: Rule | None) -> References:
     tenant_id = book.tenant_id
     coupons = Coupon.objects.filter(tenant_id=tenant_id).exclude(status=Coupon.Status.ARCHIVED)
     gives = dict(coupons.values_list("pk", "item_id"))
-    achievements = Achievement.objects.filter(tenant_id=tenant_id, is_active=True)
+    # What only looks at another number cannot be moved.
+    achievements = Achievement.objects.filter(tenant_id=tenant_id, is_active=True).exclude(
+        measure__type__in=sorted(LOOKING)
+    )
     streaks = Streak.objects.filter(tenant_id=tenant_id).exclude(status="archived")
     by_text = {str(coupon_id): item_id for coupon_id, item_id in gives.items()}
     chains = {
