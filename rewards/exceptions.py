@@ -127,10 +127,8 @@ class LedgerDriftError(DomainError):
     """A balance is not what the ledger left there: nothing is posted on it."""
 
 
-class AmountRangeError(ConflictError):
+class AmountRangeError(InvalidInputError):
     """An amount is larger than any column of amounts can hold."""
-
-    code = "OUT_OF_RANGE"
 
 
 class CurrencyChangedError(ConflictError):

@@ -34,7 +34,7 @@ class RuleChangeInput(RuleInput):
     effects = serializers.ListField(child=serializers.DictField(), required=False)
 
 
-class PlannedOutput(serializers.Serializer[Any]):
+class PlannedChangeOutput(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
     status = serializers.ChoiceField(choices=Rule.Status.choices)
     version = serializers.IntegerField(allow_null=True)
@@ -47,7 +47,7 @@ class RuleOutput(RuleInput):
         allow_null=True, help_text="In force, or while it is paused: was."
     )
     draft_version = serializers.IntegerField(allow_null=True, help_text="Waits for activation.")
-    planned = PlannedOutput(many=True)
+    planned = PlannedChangeOutput(many=True)
     warnings = serializers.ListField(child=serializers.CharField())
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -58,7 +58,7 @@ class RuleListOutput(serializers.Serializer[Any]):
     rules = RuleOutput(many=True)
 
 
-class StatusInput(serializers.Serializer[Any]):
+class RuleStatusInput(serializers.Serializer[Any]):
     version = serializers.IntegerField(required=False, allow_null=True, min_value=1)
     at = serializers.DateTimeField(
         required=False, allow_null=True, help_text="In the future; left out: at once."
@@ -68,7 +68,7 @@ class StatusInput(serializers.Serializer[Any]):
     )
 
 
-class DryRunInput(serializers.Serializer[Any]):
+class RuleDryRunInput(serializers.Serializer[Any]):
     rule_id = serializers.CharField(required=False, help_text="Left out: all active rules.")
     version = serializers.IntegerField(required=False, min_value=1)
     event_id = serializers.CharField(required=False, help_text="Of a stored event.")
@@ -80,12 +80,12 @@ class TraceOutput(serializers.Serializer[Any]):
     field = serializers.CharField()
     op = serializers.CharField()
     expected = serializers.JSONField()
-    actual = serializers.JSONField(allow_null=True)
+    actual = serializers.JSONField(help_text="Null where the path is absent.")
     result = serializers.BooleanField()
     note = serializers.CharField(required=False)
 
 
-class VerdictOutput(serializers.Serializer[Any]):
+class RuleVerdictOutput(serializers.Serializer[Any]):
     rule_id = serializers.CharField()
     version = serializers.IntegerField(allow_null=True)
     user_id = serializers.CharField(allow_null=True)
@@ -98,8 +98,8 @@ class VerdictOutput(serializers.Serializer[Any]):
     effects = serializers.ListField(child=serializers.DictField())
 
 
-class DryRunOutput(serializers.Serializer[Any]):
-    results = VerdictOutput(many=True)
+class RuleDryRunOutput(serializers.Serializer[Any]):
+    results = RuleVerdictOutput(many=True)
 
 
 class ExplainedEventOutput(serializers.Serializer[Any]):
@@ -114,7 +114,7 @@ class ExplainedEventOutput(serializers.Serializer[Any]):
 
 class ExplainOutput(serializers.Serializer[Any]):
     event = ExplainedEventOutput()
-    results = VerdictOutput(many=True)
+    results = RuleVerdictOutput(many=True)
 
 
 class FiringOutput(serializers.Serializer[Any]):
@@ -157,7 +157,7 @@ class EarningRuleInput(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=255)
     currency_id = serializers.CharField()
     event_type = serializers.CharField()
-    event_filter = serializers.JSONField(required=False, allow_null=True)
+    event_filter = serializers.DictField(required=False, allow_null=True)
     calculation = serializers.DictField(help_text='`{"type": "fixed", "amount": 50}`.')
     max_per_event = serializers.FloatField(required=False, allow_null=True)
     max_per_day = serializers.FloatField(required=False, allow_null=True)

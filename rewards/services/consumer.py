@@ -21,7 +21,7 @@ from phoenix_site.common.exceptions import DomainError, UnavailableError
 from phoenix_site.common.logging import get_logger
 from players.services.registration import ensure_players
 from rewards.constants import RULES, RULES_BATCH_SIZE
-from rewards.exceptions import EventRefusedError
+from rewards.exceptions import AmountRangeError, EventRefusedError
 from rewards.rules.engine import was_in_dates
 from rewards.rules.rule_conditions import root_of
 from rewards.selectors import achievements, streaks
@@ -49,6 +49,7 @@ _HIDDEN_SECONDS: Final = 0.005
 # What passes by itself: tried again by the task, never quarantined.
 _PASSING: Final = (OperationalError, InterfaceError, UnavailableError)
 FAILED: Final = "failed"
+OUT_OF_RANGE: Final = "out_of_range"
 
 PlayerKey = tuple[str, str]
 
@@ -160,9 +161,7 @@ def _go_around(shard: int, failed: _EventFailedError, now: datetime) -> Batch:
 @transaction.atomic
 def _set_aside(shard: int, error: Exception) -> Batch:
     batch = cursors.lock_batch(consumer=RULES, shard=shard, limit=1)
-    code, message = FAILED, f"Processing failed: {type(error).__name__}."
-    if isinstance(error, DomainError):
-        code, message = error.code, error.message
+    code, message = _words(error)
     for event in batch.events:
         log.error("event.not_processed", event_id=event.event_id, exc_info=error)
     cursors.advance_cursor(
@@ -183,11 +182,17 @@ def replay_event(event: StoredEvent, *, now: datetime) -> None:
     try:
         _process([event], now)
     except _EventFailedError as exc:
-        reason = exc.reason
-        if isinstance(reason, DomainError):
-            raise EventRefusedError(reason.message, code=reason.code) from reason
-        message = f"Processing failed: {type(reason).__name__}."
-        raise EventRefusedError(message, code=FAILED) from reason
+        code, message = _words(exc.reason)
+        raise EventRefusedError(message, code=code) from exc.reason
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    """Return code and sentence of what made an event fail."""
+    if isinstance(error, AmountRangeError):
+        return OUT_OF_RANGE, error.message
+    if isinstance(error, DomainError):
+        return error.code, error.message
+    return FAILED, f"Processing failed: {type(error).__name__}."
 
 
 # --- One batch -----------------------------------------------------------------------------------

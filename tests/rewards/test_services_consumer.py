@@ -324,7 +324,7 @@ def test_an_event_that_cannot_be_processed_is_set_aside_alone(tenant: Tenant) ->
 
     assert balance(tenant) == 11
     (entry,) = QuarantineEntry.objects.all()
-    assert (entry.consumer, entry.code) == (RULES, "OUT_OF_RANGE")
+    assert (entry.consumer, entry.code) == (RULES, "out_of_range")
 
 
 def test_a_mistake_of_ours_sets_the_event_aside_and_a_replay_makes_it_good(

@@ -39,7 +39,7 @@ class StatusView(AdminView):
 
     change: ClassVar[Callable[..., RuleView]]
 
-    @extend_schema(request=shapes.StatusInput, responses={200: shapes.RuleOutput}, tags=_TAG)
+    @extend_schema(request=shapes.RuleStatusInput, responses={200: shapes.RuleOutput}, tags=_TAG)
     def post(self, request: Request, rule_id: str, **_kwargs: Any) -> Response:
         """Change the status, at once or at a time to come."""
         asked = read_status(self.read_body())
@@ -70,7 +70,9 @@ class ArchiveView(StatusView):
 class DryRunView(AdminView):
     """What rules would make of an event now."""
 
-    @extend_schema(request=shapes.DryRunInput, responses={200: shapes.DryRunOutput}, tags=_TAG)
+    @extend_schema(
+        request=shapes.RuleDryRunInput, responses={200: shapes.RuleDryRunOutput}, tags=_TAG
+    )
     def post(self, request: Request, **_kwargs: Any) -> Response:
         """Judge an event without writing anything."""
         body, now = self.read_body(), timezone.now()
