@@ -53,6 +53,7 @@ REWARD_EVENT_TYPES = frozenset(
         "achievement.unlocked",
         "bundle.completed",
         "coupon.redeemed",
+        "ledger.proof.failed",
         "gamification.opted_in",
         "gamification.opted_out",
         "level.lost",

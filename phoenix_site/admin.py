@@ -31,6 +31,9 @@ from phoenix_site.common import tallies
 from phoenix_site.common.http import json_response
 from phoenix_site.common.redis import RedisError, get_redis
 from phoenix_site.common.times import format_utc
+from phoenix_site.reward_tiles import reward_tiles
+from phoenix_site.tiles import seconds_text, tile
+from rewards.selectors.proofs import last_proofs
 from tenants.models import AuditEntry
 from tenants.selectors.snapshots import member_tenant_ids
 
@@ -46,6 +49,8 @@ LAG_BOUND: Final = 5_000
 LAG_WARNING_SECONDS: Final = 5
 HEARTBEAT_WARNING: Final = timedelta(seconds=30)
 LATE_WINDOW: Final = timedelta(minutes=1)
+# A proof is made every night; this is a night that was missed.
+LEDGER_HOURS: Final = 30
 ACCEPTED: Final = "events.accepted"
 DUPLICATE: Final = "events.duplicate"
 REFUSED: Final = "error."
@@ -59,6 +64,7 @@ class Scope:
 
     tenant_ids: frozenset[str] | None
     sees_audit: bool = False
+    sees_rewards: bool = False
 
     @property
     def is_all(self) -> bool:
@@ -67,7 +73,7 @@ class Scope:
     @property
     def cache_key(self) -> str:
         names = "*" if self.tenant_ids is None else "|".join(sorted(self.tenant_ids))
-        digest = hashlib.sha256(f"{names}{self.sees_audit}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{names}{self.sees_audit}{self.sees_rewards}".encode()).hexdigest()
         return f"phoenix.dashboard.{digest}"
 
     def of(self, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -101,7 +107,11 @@ def dashboard_of(request: HttpRequest) -> dict[str, Any]:
     """Return the dashboard of the signed-in person, at most ``CACHE_SECONDS`` old."""
     user: Any = request.user
     tenant_ids = None if user.is_superuser else member_tenant_ids(user.pk)
-    scope = Scope(tenant_ids, sees_audit=user.has_perm("tenants.view_auditentry"))
+    scope = Scope(
+        tenant_ids,
+        sees_audit=user.has_perm("tenants.view_auditentry"),
+        sees_rewards=user.has_perm("rewards.view_rule"),
+    )
     found: dict[str, Any] | None = cache.get(scope.cache_key)
     if found is None:
         found = build_dashboard(scope, now=timezone.now())
@@ -111,7 +121,7 @@ def dashboard_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def build_dashboard(scope: Scope, *, now: datetime) -> dict[str, Any]:
-    """Return every number of the page. Queries: 9 at most, however much there is to see."""
+    """Return every number of the page. Queries: 10 at most, however much there is to see."""
     pulse = _pulse(scope)
     lag = ingestion.consumer_lag(bound=LAG_BOUND)
     quarantined = _quarantined(scope)
@@ -125,12 +135,13 @@ def build_dashboard(scope: Scope, *, now: datetime) -> dict[str, Any]:
             _boards_tile(scope),
             _quarantine_tile(quarantined),
         ],
-        "health": _health(pulse, late_windows, now),
+        "health": [*_health(pulse, late_windows, now), _ledger_fact(scope, now)],
         "chart": _chart(pulse),
         "boards": _boards(scope, now),
         "consumers": _consumers(lag, scope),
         "errors": _errors(pulse, quarantined),
         "changes": _changes(scope),
+        "rewards": reward_tiles(scope.tenant_ids, now) if scope.sees_rewards else None,
     }
 
 
@@ -178,31 +189,25 @@ def _chart(pulse: Pulse | None) -> dict[str, Any] | None:
 # --- Tiles ---------------------------------------------------------------------------------------
 
 
-def _tile(
-    label: str, value: str, *, unit: str = "", tone: str = "", hint: str = "", url: str = ""
-) -> dict[str, str]:
-    return {"label": label, "value": value, "unit": unit, "tone": tone, "hint": hint, "url": url}
-
-
 def _rate_tile(pulse: Pulse | None, now: datetime) -> dict[str, str]:
     url = reverse("admin:ingestion_event_changelist")
     if pulse is None:
-        return _tile("Events", "-", tone="warn", hint="Redis is away: not counted", url=url)
+        return tile("Events", "-", tone="warn", hint="Redis is away: not counted", url=url)
     recent = pulse.steps[-1 - RATE_SECONDS // tallies.STEP_SECONDS :]
     seconds = max(1.0, now.timestamp() - recent[0].began_at)
     rate = sum(map(_accepted_in, recent)) / seconds
     text = f"{rate:,.0f}" if rate >= 10 or rate == 0 else f"{rate:.1f}"
-    return _tile("Events", text, unit="per second", hint="Accepted in the last minute", url=url)
+    return tile("Events", text, unit="per second", hint="Accepted in the last minute", url=url)
 
 
 def _refused_tile(pulse: Pulse | None) -> dict[str, str]:
     if pulse is None:
-        return _tile("Refused", "-", tone="warn", hint="Redis is away: not counted")
+        return tile("Refused", "-", tone="warn", hint="Redis is away: not counted")
     refused = sum(map(_refused_in, pulse.steps))
     accepted = sum(map(_accepted_in, pulse.steps))
     share = f", {100 * refused / (refused + accepted):.1f} %" if refused else ""
     tone = "warn" if refused else "good"
-    return _tile("Refused", f"{refused:,}", tone=tone, hint=f"Last half hour{share}")
+    return tile("Refused", f"{refused:,}", tone=tone, hint=f"Last half hour{share}")
 
 
 def _lag_tile(lag: Sequence[ShardLag], scope: Scope) -> dict[str, str]:
@@ -220,7 +225,7 @@ def _lag_tile(lag: Sequence[ShardLag], scope: Scope) -> dict[str, str]:
         hint = f"{waiting} events wait for {slowest}"
     else:
         hint = "Events wait for their consumers"
-    return _tile("Processing delay", _seconds(seconds), tone=tone, hint=hint)
+    return tile("Processing delay", seconds_text(seconds), tone=tone, hint=hint)
 
 
 def _waiting(lag: Iterable[ShardLag]) -> str:
@@ -235,12 +240,12 @@ def _boards_tile(scope: Scope) -> dict[str, str]:
     url = reverse("admin:leaderboards_leaderboard_changelist")
     inactive = counts.get("inactive", 0)
     hint = f"{inactive:,} inactive" if inactive else "Scored right now"
-    return _tile("Active boards", f"{counts.get('active', 0):,}", hint=hint, url=url)
+    return tile("Active boards", f"{counts.get('active', 0):,}", hint=hint, url=url)
 
 
 def _quarantine_tile(quarantined: Sequence[dict[str, Any]]) -> dict[str, str]:
     count = sum(row["count"] for row in quarantined)
-    return _tile(
+    return tile(
         "In quarantine",
         f"{count:,}",
         tone="bad" if count else "good",
@@ -267,6 +272,20 @@ def _health(pulse: Pulse | None, late_windows: int, now: datetime) -> list[dict[
             "bad" if is_late else "good",
         ),
     ]
+
+
+def _ledger_fact(scope: Scope, now: datetime) -> dict[str, str]:
+    """Say whether the last proof of every tenant's ledger found what is stored to be right."""
+    last = last_proofs(scope.tenant_ids)
+    failed = [proof for proof in last if proof.difference_count]
+    if failed:
+        names = ", ".join(proof.tenant_id for proof in failed[:3])
+        return _fact("Ledger", f"differences at {names}", "bad")
+    if not last:
+        return _fact("Ledger", "not proven yet", "good")
+    oldest = min(proof.started_at for proof in last)
+    hours = int((now - oldest).total_seconds() // 3600)
+    return _fact("Ledger", f"proven {hours} h ago", "good" if hours < LEDGER_HOURS else "warn")
 
 
 def _fact(label: str, text: str, tone: str) -> dict[str, str]:
@@ -346,7 +365,7 @@ def _consumer(
     name: str, lag: Sequence[ShardLag], processed: dict[str, int], scope: Scope
 ) -> dict[str, Any]:
     seconds = max(row.seconds for row in lag)
-    facts = [["Oldest event waits", _seconds(seconds)]]
+    facts = [["Oldest event waits", seconds_text(seconds)]]
     if scope.is_all:
         facts.append(["Events waiting", _waiting(lag)])
         facts.append(["Processed in all", f"{processed.get(name, 0):,}"])
@@ -412,9 +431,3 @@ def _changes(scope: Scope) -> list[dict[str, str]] | None:
         }
         for entry in latest
     ]
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"

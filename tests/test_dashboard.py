@@ -19,10 +19,13 @@ from phoenix_site import admin as dashboard
 from phoenix_site.common import tallies
 from phoenix_site.common.redis import RedisError, get_redis, key
 from phoenix_site.common.times import parse_rfc3339
+from rewards.models import Account
+from rewards.services.proofs import prove
 from tenants.models import Tenant
 from tenants.services import audit
 from tests.ingestion import factories
 from tests.leaderboards import query_cast
+from tests.rewards.ledger_cast import credit, make_currency, player_of
 from tests.staff import allow_everything, signed_in, text_of
 
 pytestmark = pytest.mark.django_db
@@ -313,6 +316,27 @@ def test_strangers_are_sent_to_the_login_page(client: Client, django_user_model:
         assert answer.headers["Location"].startswith("/admin/login/")
 
 
+# --- The ledger ----------------------------------------------------------------------------------
+
+
+def test_a_ledger_with_differences_stands_out_until_a_proof_has_none(
+    boss: Client, ops: AbstractUser, tenant_a: Tenant, tenant_b: Tenant
+) -> None:
+    assert fact(look(boss), "Ledger")["text"] == "not proven yet"
+    credit(player_of(tenant_b, "cleo"), make_currency(tenant_b), 5)
+    Account.objects.filter(kind="wallet").update(balance=6)
+    prove("tenant-b", timezone.now())
+    prove("tenant-a", timezone.now() - timedelta(hours=3))
+
+    assert fact(look(boss), "Ledger")["text"] == "differences at tenant-b"
+    assert fact(look(boss), "Ledger")["tone"] == "bad"
+    # Staff of A hear of A only.
+    assert fact(look(signed_in(ops)), "Ledger")["text"] == "proven 3 h ago"
+    Account.objects.filter(kind="wallet").update(balance=5)
+    prove("tenant-b", timezone.now())
+    assert fact(look(boss), "Ledger")["tone"] == "good"
+
+
 # --- Cost ----------------------------------------------------------------------------------------
 
 
@@ -332,7 +356,7 @@ def test_looking_costs_the_same_for_one_board_and_for_many(
     assert len(data["boards"]) == dashboard.LISTED_ROWS
     assert len(many) == len(one)
     # Beside session and person.
-    assert len(many) <= 2 + 9
+    assert len(many) <= 2 + 10
 
 
 def test_many_browsers_share_one_look(boss: Client, tenant_a: Tenant) -> None:

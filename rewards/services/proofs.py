@@ -14,6 +14,8 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
+from ingestion.services.log import append_events
+from ingestion.types import EventInput
 from phoenix_site.common.logging import get_logger
 from phoenix_site.common.times import format_utc_microseconds
 from rewards.models import Job, Proof
@@ -136,7 +138,8 @@ GROUP BY currency.currency_id ORDER BY currency.currency_id
 def prove(tenant_id: str, now: datetime) -> Proof:
     """Compare everything that is stored of a tenant's money with its postings; keep the outcome.
 
-    A difference is logged as an error; staff see it on the dashboard until a later proof has none.
+    A difference is logged as an error and appended to the log as ``ledger.proof.failed``; staff
+    see it on the dashboard until a later proof has none.
     Locks: other proofs of the tenant, and nothing that anybody else needs. Queries: 5.
     """
     started = time.monotonic()
@@ -162,6 +165,8 @@ def prove(tenant_id: str, now: datetime) -> Proof:
     proof.hash = hash_proof(proof)
     proof.save()
     _tell(proof)
+    if proof.difference_count:
+        append_events([_alert(proof)])
     return proof
 
 
@@ -231,6 +236,20 @@ def _counts(row: Sequence[Any]) -> dict[str, Any]:
         "wallets": wallets,
         "circulating": f"{circulating.normalize():f}",
     }
+
+
+def _alert(proof: Proof) -> EventInput:
+    return EventInput(
+        tenant_id=proof.tenant_id,
+        event_id=f"ledger.proof.failed:{proof.pk}",
+        type="ledger.proof.failed",
+        occurred_at=proof.finished_at,
+        attrs={
+            "proof_id": str(proof.pk),
+            "number": proof.number,
+            "differences": proof.difference_count,
+        },
+    )
 
 
 def _tell(proof: Proof) -> None:

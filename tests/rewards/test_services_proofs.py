@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingestion.models import Event
 from phoenix_site.common.exceptions import DomainError
 from rewards.models import Account, Grant, Hold, Job, LedgerTransaction, Lot, Proof
 from rewards.services import payments, proofs, reversals, wallet_sweeps
@@ -130,6 +131,9 @@ def test_at_most_a_hundred_differences_are_shown_and_all_are_counted(tenant_a: T
     proof = prove("tenant-a", NOON)
 
     assert (len(proof.differences), proof.difference_count) == (100, 103)
+    alert = Event.objects.get(type="ledger.proof.failed")
+    assert (alert.tenant_id, alert.user_id) == ("tenant-a", None)
+    assert alert.attrs["differences"] == 103
 
 
 # --- Jobs ----------------------------------------------------------------------------------------
