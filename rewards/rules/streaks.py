@@ -299,7 +299,7 @@ class StreakRun:
         Returns how many were made: the last of them may be the end of the run.
         """
         made = 0
-        if index == 0 or not self.count:
+        if index == 0 or not self.count or self.rows[index - 1].ends_at >= until:
             return made
         for span in self.plan.chain(self.rows[index - 1].span, until=until):
             if span.ends_at > until or not self.count:
@@ -353,6 +353,8 @@ def reached(
     that reached it and the beginning of the run's newest window: a milestone was reached in a run
     if it was reached in any of its windows, so neither a heal nor a repair gives it again.
     """
+    if not changes.risen:
+        return []
     runs = run.runs()
     found: dict[tuple[int, datetime | None], tuple[int, WindowRow, datetime]] = {}
     for row in changes.risen:

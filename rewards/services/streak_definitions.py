@@ -141,7 +141,7 @@ def _change(
 ) -> Streak:
     selectors.get_streak(tenant_id, streak_id)
     at = hold_consumer(now)
-    row = Streak.objects.select_for_update().get(pk=streak_id)
+    row = Streak.objects.select_for_update(no_key=True).get(pk=streak_id)
     documents.check_version(sent.get("version"), row.version)
     if row.status == Streak.Status.ARCHIVED:
         raise StateConflictError("An archived streak is not changed any more.")

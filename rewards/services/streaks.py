@@ -250,7 +250,7 @@ class StreakDesk:
         if span is not None and self._is_at_risk(held, span, until):
             held.stored.noticed_window_at = span.starts_at
             self._notices.append((held.id, span, held.run.count))
-            log.info("streak.at_risk", player_streak=held.id.hex, window=span.key)
+            log.debug("streak.at_risk", player_streak=held.id.hex, window=span.key)
 
     def write(self) -> None:
         """Store what changed. Queries: at most 4."""
@@ -334,7 +334,6 @@ class StreakDesk:
                 },
             )
         )
-        log.info("streak.broken", player_streak=held.id.hex, window=window.key, count=broken.count)
 
     def _show(self, held: PlayerRun, cause: Cause) -> None:
         """Let achievements on the streak see its count, if that changed."""
