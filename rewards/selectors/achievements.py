@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 
 from phoenix_site.common.exceptions import NotFoundError
 from rewards.models import Achievement, DocumentVersion
-from rewards.rules.achievements import AchievementBook, AchievementView, stored_criteria
+from rewards.rules.achievement_documents import stored_criteria
+from rewards.rules.achievements import AchievementBook, AchievementView
 from rewards.types.book import Book
 from rewards.types.listing import Listing, ListQuestion
 

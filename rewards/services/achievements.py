@@ -14,7 +14,7 @@ from phoenix_site.common.faults import Fault
 from phoenix_site.common.logging import get_logger
 from rewards.exceptions import DocumentError
 from rewards.models import Achievement, Currency, RewardConfig, RewardItem, Streak
-from rewards.rules.achievements import (
+from rewards.rules.achievement_documents import (
     AchievementDocument,
     find_cycle,
     measures_differ,

@@ -10,20 +10,22 @@ from hypothesis import strategies as st
 
 from rewards.exceptions import DocumentError
 from rewards.rules import recounts
+from rewards.rules.achievement_documents import (
+    find_cycle,
+    parse_achievement,
+    parse_criteria,
+    stored_criteria,
+)
 from rewards.rules.achievement_words import criteria_in_words
 from rewards.rules.achievements import (
     AchievementBook,
     AchievementView,
     add_contribution,
-    find_cycle,
     is_open,
     is_reached,
-    parse_achievement,
-    parse_criteria,
     percentage_of,
     see_number,
     status_of,
-    stored_criteria,
     take_unlock,
 )
 from rewards.types.achievements import Held, Outcome, ProgressState
