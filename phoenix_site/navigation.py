@@ -58,6 +58,24 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
     (
         "Rewards",
         (
+            Page(
+                "Rules",
+                "rule",
+                "admin:rewards_rule_changelist",
+                "rewards.view_rule",
+            ),
+            Page(
+                "Why?",
+                "help",
+                "admin:rewards_rule_why",
+                "rewards.view_rule",
+            ),
+            Page(
+                "Players' rewards",
+                "account_box",
+                "admin:rewards_participant_changelist",
+                "rewards.view_participant",
+            ),
             Page("Grants", "redeem", "admin:rewards_grant_changelist", "rewards.view_grant"),
             Page(
                 "Reward items",
@@ -71,6 +89,12 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
                 "admin:rewards_rewardconfig_changelist",
                 "rewards.view_rewardconfig",
             ),
+            Page("Jobs", "pending_actions", "admin:rewards_job_changelist", "rewards.view_job"),
+        ),
+    ),
+    (
+        "Goals and levels",
+        (
             Page(
                 "Achievements",
                 "trophy",
@@ -82,19 +106,6 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
                 "military_tech",
                 "admin:rewards_achievementprogress_changelist",
                 "rewards.view_achievementprogress",
-            ),
-            Page("Coupons", "sell", "admin:rewards_coupon_changelist", "rewards.view_coupon"),
-            Page(
-                "Coupon codes",
-                "confirmation_number",
-                "admin:rewards_couponcode_changelist",
-                "rewards.view_couponcode",
-            ),
-            Page(
-                "Redemptions",
-                "redeem",
-                "admin:rewards_couponredemption_changelist",
-                "rewards.view_couponredemption",
             ),
             Page(
                 "Streaks",
@@ -108,6 +119,35 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
                 "admin:rewards_playerstreak_changelist",
                 "rewards.view_playerstreak",
             ),
+            Page(
+                "Levels",
+                "stairs",
+                "admin:rewards_ladder_changelist",
+                "rewards.view_ladder",
+            ),
+        ),
+    ),
+    (
+        "Coupons",
+        (
+            Page("Coupons", "sell", "admin:rewards_coupon_changelist", "rewards.view_coupon"),
+            Page(
+                "Coupon codes",
+                "confirmation_number",
+                "admin:rewards_couponcode_changelist",
+                "rewards.view_couponcode",
+            ),
+            Page(
+                "Redemptions",
+                "redeem",
+                "admin:rewards_couponredemption_changelist",
+                "rewards.view_couponredemption",
+            ),
+        ),
+    ),
+    (
+        "Ledger",
+        (
             Page(
                 "Currencies",
                 "currency_exchange",
@@ -138,7 +178,6 @@ GROUPS: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
                 "admin:rewards_proof_changelist",
                 "rewards.view_proof",
             ),
-            Page("Jobs", "pending_actions", "admin:rewards_job_changelist", "rewards.view_job"),
         ),
     ),
     (
@@ -220,6 +259,15 @@ TABS: Final = (
         (("Active", "active"), ("Inactive", "inactive"), ("Archived", "archived")),
     ),
     Tabs(
+        "rewards.rule",
+        "admin:rewards_rule_changelist",
+        "status__exact",
+        (
+            *(("Draft", "draft"), ("Active", "active"), ("Paused", "paused")),
+            ("Archived", "archived"),
+        ),
+    ),
+    Tabs(
         "leaderboards.window",
         "admin:leaderboards_window_changelist",
         "state__exact",
@@ -284,8 +332,9 @@ def _tab_link(each: Tabs, request: HttpRequest, value: str, here: str) -> str:
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups with what the person may see (named in the setting ``UNFOLD``)."""
     groups = []
+    open_link = _open_link(request)
     for title, pages in GROUPS:
-        items = [item for page in pages if (item := _item(page, request)) is not None]
+        items = [item for page in pages if (item := _item(page, request, open_link)) is not None]
         if items:
             groups.append({"title": title or None, "items": items})
     return groups
@@ -298,16 +347,29 @@ def environment(_request: HttpRequest) -> list[str]:
     return ["Sandbox", "info"]
 
 
-def _item(page: Page, request: HttpRequest) -> dict[str, Any] | None:
-    user: Any = request.user
-    if page.permission and not user.has_perm(page.permission):
-        return None
+def _link(page: Page) -> str | None:
     try:
-        link = reverse(page.url_name)
+        return reverse(page.url_name)
     except NoReverseMatch:
         # A page of an app that this installation does not run.
         return None
-    is_active = request.path == link if page.url_name == INDEX else request.path.startswith(link)
+
+
+def _open_link(request: HttpRequest) -> str:
+    """Return the link under which the open page stands; of several the most exact."""
+    links = [_link(page) for _, pages in GROUPS for page in pages if page.url_name != INDEX]
+    fitting = [link for link in links if link is not None and request.path.startswith(link)]
+    return max(fitting, key=len, default=reverse(INDEX))
+
+
+def _item(page: Page, request: HttpRequest, open_link: str) -> dict[str, Any] | None:
+    user: Any = request.user
+    if page.permission and not user.has_perm(page.permission):
+        return None
+    link = _link(page)
+    if link is None:
+        return None
+    is_active = request.path == link if page.url_name == INDEX else link == open_link
     return {
         "title": page.title,
         "icon": page.icon,

@@ -108,7 +108,7 @@ class RuleBuilder:
         }
 
     def get_fieldsets(self, request: HttpRequest, obj: Rule | None = None) -> Any:
-        naming = (None, {"fields": ["tenant", "name", ("rule_id", "kind")]})
+        naming = (None, {"fields": [("tenant", "kind"), ("name", "rule_id")]})
         if obj is None:
             return [naming, *self.builder_fieldsets]
         return [naming, *self.builder_fieldsets, (None, {"fields": ["expected_version"]})]

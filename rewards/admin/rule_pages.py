@@ -137,11 +137,17 @@ def _fitting(rule: Rule, view: RuleView) -> Mapping[str, bool]:
 def _tiles(rule: Rule, view: RuleView, now: datetime) -> list[dict[str, str]]:
     zone = ZoneInfo(str(view.document["timezone"]))
     midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    spans = ((midnight, f"Since midnight, {zone.key}"), (now - timedelta(days=7), "Last 7 days"))
+    spans = (
+        (midnight, "today", f"Since midnight in {zone.key}"),
+        (now - timedelta(days=7), "in 7 days", "Seven times 24 hours"),
+    )
     tiles = []
-    for since, hint in spans:
+    for since, word, hint in spans:
         count, cost = firings.today([rule.pk], since=since).get(rule.pk, (0, Decimal(0)))
-        tiles += [(f"{count:,}", "Firings", hint), (plain(cost or 0), "Cost", hint)]
+        tiles += [
+            (f"{count:,}", f"Firings {word}", hint),
+            (plain(cost or 0), f"Cost {word}", hint),
+        ]
     return [{"value": value, "label": label, "hint": hint} for value, label, hint in tiles]
 
 

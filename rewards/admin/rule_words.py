@@ -40,7 +40,7 @@ def trial_document(rows: Sequence[TrialRow], names: Names) -> dict[str, Any]:
     if not rows:
         return {"rows": [], "note": "No events of these types have arrived lately."}
     fired = sum(row.is_fired for row in rows)
-    note = f"It would fire for {fired} of the last {len(rows)} events, the newest first."
+    note = f"It would fire for {fired} of the last {len(rows)} events that came in, the newest first."
     return {"rows": [_trial_row(row, names) for row in rows], "note": note}
 
 

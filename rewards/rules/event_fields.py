@@ -53,6 +53,8 @@ COMMON_FIELDS: Final[Sequence[tuple[str, FieldKind, str]]] = (
     ("player.kyc_status", "text", "state of verification"),
     ("player.registered_at", "time", "when the account was made"),
     ("player.timezone", "text", "the player's time zone"),
+    ("player.level", "number", "on the ladder of levels, from 1"),
+    ("player.rank", "text", "the id of the rank"),
     ("player.tags.vip", "text", "a tag, here vip: its value, or yes"),
     ("now.hour", "number", "0 to 23, on the rule's clock"),
     ("now.weekday", "text", "monday to sunday"),

@@ -46,9 +46,9 @@ class _TrialWorld(PresentWorld):
     """A player's world; what the rule spends is counted over the worlds of all players."""
 
     def __init__(
-        self, facts: PlayerFacts | None, rule: CompiledRule, total: dict[str, Spent]
+        self, facts: PlayerFacts | None, rule: CompiledRule, book: Book, total: dict[str, Spent]
     ) -> None:
-        super().__init__(facts, [rule])
+        super().__init__(facts, [rule], book)
         self._total = total
 
     def spent(self, rule: CompiledRule) -> Spent:
@@ -68,14 +68,14 @@ def try_rule(
 
     They are judged in the order in which they came. A rule that was never saved has no uses, so
     its limits and budget count from zero over these very events; wallets and profiles are read as
-    of now. Queries: 6, and 3 for each player.
+    of now. Queries: 6, and 4 for each player.
     """
     events = _events_for(tenant_id, rule, now=now, limit=limit)
     keys = {(tenant_id, each.user_id) for each in events if each.user_id is not None}
     facts = facts_for(keys, now=now)
     book, total = book_of(tenant_id), dict[str, Spent]()
     worlds = {
-        user_id: _TrialWorld(facts.get((tenant_id, user_id)), rule, total)
+        user_id: _TrialWorld(facts.get((tenant_id, user_id)), rule, book, total)
         for user_id in {each.user_id for each in events if each.user_id is not None}
     }
     rows = [

@@ -223,6 +223,13 @@
     }));
   }
 
+  function rewards(target, data, now) {
+    target.hidden = !data;
+    if (!data) return;
+    tiles(target.querySelector("dl"), data);
+    target.querySelector('[data-part="rewards-age"]').textContent = `counted ${ago(data.as_of, now)}`;
+  }
+
   class Dashboard {
     constructor(root) {
       this.root = root;
@@ -242,6 +249,7 @@
       consumers(this.part("consumers"), data.consumers);
       table(this.part("errors"), ["Cause", "Tenant", "Times", "Last seen"], data.errors, "Nothing was refused in the last half hour, and quarantine is empty.", now);
       changes(this.part("changes"), data.changes, now);
+      rewards(this.part("rewards"), data.rewards, now);
       this.showAge();
     }
 

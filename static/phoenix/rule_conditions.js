@@ -18,7 +18,7 @@
     list: ["contains", "eq", "ne", "exists"],
     object: ["exists", "eq", "ne"],
   };
-  const KINDS = [["number", "number"], ["text", "text"], ["yes_no", "yes or no"], ["nothing", "nothing"], ["expression", "calculation"], ["json", "JSON"]];
+  const KINDS = [["number", "number"], ["text", "text"], ["yes_no", "yes/no"], ["nothing", "nothing"], ["expression", "formula"], ["json", "JSON"]];
   const LISTS = new Set(["in", "nin"]);
   const MAX_DEPTH = 8;
 

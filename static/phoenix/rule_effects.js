@@ -8,7 +8,7 @@
     ["item", "Give an item"], ["config", "Give by a reward config"], ["credit", "Credit a currency"], ["debit", "Debit a currency"],
     ["progress", "Add to a goal"], ["coupon", "Give a coupon code"],
   ];
-  const AMOUNTS = [["fixed", "a fixed amount"], ["multiplier", "a share of a field"], ["step", "for each full step"], ["expression", "a calculation"]];
+  const AMOUNTS = [["fixed", "a fixed amount"], ["multiplier", "a share of a field"], ["step", "for each full step"], ["expression", "a formula"]];
   const NEW = {
     item: () => ({ type: "grant", item_id: "" }),
     config: () => ({ type: "grant", reward_config_id: "" }),
@@ -124,7 +124,7 @@
       if (amount.type === "multiplier") return [numeric("factor", "Factor"), word("times"), field()];
       if (amount.type === "step") return [numeric("amount", "Amount"), word("for each full"), numeric("per", "Step"), word("of"), field()];
       if (amount.type === "expression") {
-        return [textInput("attrs.bet * 0.5", amount.expression, (text) => { amount.expression = text; this.changed(); }, { "data-path": `${path}.expression`, "aria-label": "Calculation", list: "phoenix-number-fields" })];
+        return [textInput("attrs.bet * 0.5", amount.expression, (text) => { amount.expression = text; this.changed(); }, { "data-path": `${path}.expression`, "aria-label": "Formula", list: "phoenix-number-fields" })];
       }
       return [numeric("amount", "Amount")];
     }
