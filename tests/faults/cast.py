@@ -64,21 +64,67 @@ class Board:
         event_type: str | None = None,
         timeframe: Mapping[str, Any] = ALL_TIME,
     ) -> Self:
-        """Make the board through the admin gateway; its event type is ``fault.`` plus its id."""
+        """Make the board through the admin gateway; its event type is ``fault.`` plus its id.
+
+        A rule credits every point of such an event as gold, too.
+        """
         board = cls(phoenix, leaderboard_id, event_type or f"fault.{leaderboard_id}")
         rule = {"event_type": board.event_type, "points_expression": "attrs.points"}
-        answer = httpx.post(
-            f"{phoenix.base_url}/v1/tenants/{board.tenant_id}/leaderboards",
-            headers={"X-API-Key": phoenix.sandbox["admin_api_key"]},
-            json={
+        board.post(
+            "leaderboards",
+            {
                 "leaderboard_id": leaderboard_id,
                 "name": leaderboard_id,
                 "config": {"timeframe": dict(timeframe), "scoring": {"rules": [rule]}},
             },
+        )
+        points = {"type": "multiplier", "field": "attrs.points", "factor": 1}
+        paying = {
+            "rule_id": leaderboard_id,
+            "name": leaderboard_id,
+            "trigger": {"type": "event", "names": [board.event_type]},
+            "effects": [{"type": "credit", "currency_id": "gold", "amount": points}],
+        }
+        board.post("rules", paying)
+        board.post(f"rules/{leaderboard_id}/activate", {"version": 1})
+        return board
+
+    def post(self, path: str, body: Mapping[str, Any]) -> None:
+        """Ask the admin gateway of the board's tenant for a change."""
+        answer = httpx.post(
+            f"{self.phoenix.base_url}/v1/tenants/{self.tenant_id}/{path}",
+            headers={"X-API-Key": self.phoenix.sandbox["admin_api_key"]},
+            json=dict(body),
             timeout=30,
         )
-        assert answer.status_code == 201, answer.text
-        return board
+        assert answer.status_code in (200, 201), answer.text
+
+    def paid(self) -> dict[str, int]:
+        """Return what the rule of this name paid to each player, as the postings say."""
+        query = """
+            SELECT player.external_id, sum(posting.amount)::int
+            FROM rewards_rule AS rule
+            JOIN rewards_firing AS firing ON firing.rule_id = rule.id
+            JOIN rewards_ledgertransaction AS entry
+              ON entry.cause_kind = 'firing' AND entry.cause_id = firing.id::text
+            JOIN rewards_posting AS posting ON posting.transaction_id = entry.id
+            JOIN rewards_account AS account ON account.id = posting.account_id
+            JOIN players_player AS player ON player.id = account.player_id
+            WHERE rule.rule_id = %s GROUP BY player.external_id
+        """
+        return dict(rows(self.phoenix, query, self.leaderboard_id))
+
+    def wait_until_it_paid(self, sent: Iterable[Sent]) -> None:
+        """Return when every point was paid, and see that none was paid twice.
+
+        A rule takes nothing away: points below 0 are worth nothing.
+        """
+        expected: dict[str, int] = defaultdict(int)
+        for each in sent:
+            expected[each.user_id] += max(each.points, 0)
+        assert processes.wait_until(lambda: self.paid() == expected, seconds=SETTLE_SECONDS), (
+            f"expected {dict(expected)}\nfound    {self.paid()}"
+        )
 
     def get(self, path: str = "", **query: Any) -> dict[str, Any]:
         """Return what the query gateway answers below the board's address."""
@@ -191,8 +237,10 @@ def manage(
 
 
 def assert_proven(board: Board) -> None:
-    """Have Phoenix prove a board's standings by its log."""
+    """Have Phoenix prove a board's standings by its log, and its ledger by the postings."""
     done = manage(board.phoenix, "verify_standings", "--board", board.leaderboard_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = manage(board.phoenix, "prove_ledger", "--tenant", board.tenant_id)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

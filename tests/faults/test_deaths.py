@@ -82,6 +82,7 @@ def test_nothing_acknowledged_is_lost_or_counts_twice(phoenix: RunningPhoenix, f
 
     assert fault != "flushall" or watcher.epochs[-1] not in known_epochs
     board.wait_until_it_shows(traffic.acknowledged.values())
+    board.wait_until_it_paid(traffic.acknowledged.values())
     assert cast.stored_events(phoenix, board.event_type) == cast.contents(traffic.acknowledged)
     assert cast.set_aside(phoenix) == []
     cast.assert_proven(board)
