@@ -6,6 +6,7 @@ from django.conf import settings
 
 from ingestion.api import fast as ingestion
 from leaderboards.api import fast as leaderboards
+from rewards.api import fast as rewards
 
 
 def fast_urlpatterns() -> list[Any]:
@@ -16,5 +17,5 @@ def fast_urlpatterns() -> list[Any]:
     if "ingestion" in settings.PHOENIX_GATEWAYS:
         patterns += ingestion.urlpatterns
     if "query" in settings.PHOENIX_GATEWAYS:
-        patterns += leaderboards.urlpatterns
+        patterns += [*leaderboards.urlpatterns, *rewards.urlpatterns]
     return patterns

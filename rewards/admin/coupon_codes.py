@@ -25,7 +25,7 @@ from phoenix_site.common.admin import (
 from phoenix_site.common.exceptions import DomainError
 from rewards.admin.coupon_forms import ReverseForm
 from rewards.models import CouponCode, CouponRedemption
-from rewards.services import coupon_codes, redemptions
+from rewards.services import coupon_codes, coupon_reversals
 from tenants.admin.scoped import TenantScopedAdmin, staff_actor
 
 _COLORS: Final = {
@@ -202,7 +202,7 @@ class CouponRedemptionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         if not form.is_valid():
             return confirmation_page(self, request, _reversal(row), back_url=url, form=form)
         try:
-            redemptions.reverse_redemption(
+            coupon_reversals.reverse_redemption(
                 row.tenant_id,
                 row.pk,
                 reason=form.cleaned_data["reason"],

@@ -82,6 +82,24 @@ class CodeState:
 
 
 @dataclass(frozen=True, slots=True)
+class TypedCode:
+    """A code as somebody typed it; ``player_id`` is ``None`` for one who is not known yet."""
+
+    tenant_id: str
+    typed: str
+    player_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemAsk:
+    """What one player asks for: to redeem the code that was typed."""
+
+    tenant_id: str
+    user_id: str
+    typed: str
+
+
+@dataclass(frozen=True, slots=True)
 class FoundCode:
     """A code that somebody typed, with its coupon; ``state`` decides what may be done with it."""
 

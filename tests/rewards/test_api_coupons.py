@@ -1,14 +1,16 @@
 """Coupons on both gateways, as game clients and back offices see them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
+from phoenix_site import asgi
 from phoenix_site.common.json import encode
-from rewards.models import Coupon, Job
+from rewards.models import Coupon, CouponRedemption, Grant, Job
 from tenants.models import Tenant
 from tests.doors import Door
 from tests.leaderboards.admin_cast import BackOffice
@@ -23,6 +25,9 @@ from tests.rewards.coupon_cast import (
 from tests.tenants import cast
 
 pytestmark = pytest.mark.django_db
+
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
@@ -361,12 +366,10 @@ def test_many_rows_are_a_job(tenant_a: Tenant, office: BackOffice) -> None:
 def test_an_export_streams_through_the_asynchronous_server(
     transactional_db: None, tenant_a: Tenant, office: BackOffice
 ) -> None:
-    from phoenix_site.asgi import application
-
     coupon = make_coupon(tenant_a)
     codes = {code.code for code in make_codes(coupon, count=3)}
 
-    with Door(application) as door:
+    with Door(asgi.application) as door:
         answer = door.get(
             f"/v1/tenants/tenant-a/coupons/{coupon.pk}/export", headers={"X-API-Key": office.key}
         )
@@ -439,3 +442,96 @@ def test_times_are_now(tenant_a: Tenant, player: Callable[..., Any]) -> None:
     make_custom(tenant_a, starts_at=timezone.now().isoformat(), expires_at=None)
 
     assert player("POST", "redeem/SUMMER").status_code == 200
+
+
+# --- The fast entrance ---------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["both entrances", "the whole one only"])
+def door(transactional_db: None, request: Any, settings: Settings) -> Iterator[Door]:
+    settings.PHOENIX_FAST_DOOR = request.param == "both entrances"
+    with Door(asgi.build_application()) as opened:
+        yield opened
+
+
+def test_both_entrances_answer_alike(tenant_a: Tenant, door: Door) -> None:
+    make_custom(tenant_a, usage_limit=limit("per_user", 1))
+    make_custom(tenant_a, "ENDED", expires_at="2020-01-01T00:00:00Z")
+    secret = cast.new_secret(tenant_a).value
+    ana, ben = (cast.tenant_token(tenant_a.pk, secret, sub=name) for name in ("ana", "ben"))
+    place = "/v1/coupons/redeem/"
+
+    done = door.ask("POST", f"{place}summer", token=ana, json={"user_id": "ana"})
+    refused = [
+        door.ask("POST", f"{place}summer", token=ana),
+        door.ask("POST", f"{place}ENDED", token=ana),
+        door.ask("POST", f"{place}NOSUCHCODE", token=ana),
+        door.ask("POST", f"{place}summer", token=ben, json={"user_id": "ana"}),
+        door.ask("POST", f"{place}summer", token=ben, json=[]),
+        door.ask("POST", f"{place}summer", token=ben, content=b"{", headers=JSON),
+        door.ask("POST", f"{place}summer", token=ben, content=b"a=1", headers=FORM),
+        door.ask("POST", f"{place}summer"),
+        door.ask("GET", f"{place}summer", token=ben),
+    ]
+    free = door.ask("OPTIONS", f"{place}summer")
+
+    assert done.status_code == 200
+    assert done.headers["Content-Type"] == "application/json"
+    assert {"X-RateLimit-Limit", "X-Request-Id", "Vary"} <= {
+        name.title().replace("Ratelimit", "RateLimit") for name in done.headers
+    }
+    assert done.json()["success"] is True
+    assert [(each.status_code, each.json()["code"]) for each in refused] == [
+        (400, "COUPON_ALREADY_REDEEMED"),
+        (400, "COUPON_EXPIRED"),
+        (404, "NOT_FOUND"),
+        (403, "AUTH_005"),
+        (400, "VAL_001"),
+        (400, "VAL_003"),
+        (415, "MEDIA_TYPE"),
+        (401, "AUTH_002"),
+        (405, "METHOD"),
+    ]
+    assert {each.headers["Cache-Control"] for each in refused[:-1]} == {"no-store"}
+    assert (free.status_code, free.headers["Access-Control-Allow-Methods"]) == (
+        204,
+        "POST, OPTIONS",
+    )
+
+
+def test_a_key_is_kept_at_both_entrances(tenant_a: Tenant, door: Door) -> None:
+    make_custom(tenant_a)
+    token = cast.tenant_token(tenant_a.pk, cast.new_secret(tenant_a).value)
+    keyed = {"Idempotency-Key": "k-1"}
+
+    first, again = (
+        door.ask("POST", "/v1/coupons/redeem/SUMMER", token=token, headers=keyed) for _ in range(2)
+    )
+
+    assert first.json() == again.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert CouponRedemption.objects.count() == 1
+
+
+def test_acceptance_29_over_http_a_hundred_players_at_a_code_for_ten(
+    transactional_db: None, tenant_a: Tenant
+) -> None:
+    make_custom(tenant_a, usage_limit=limit("total", 10))
+    secret = cast.new_secret(tenant_a).value
+    tokens = [cast.tenant_token(tenant_a.pk, secret, sub=f"player-{n}") for n in range(100)]
+    asks = [
+        {
+            "method": "POST",
+            "url": "/v1/coupons/redeem/SUMMER",
+            "headers": {"Authorization": f"Bearer {token}"},
+        }
+        for token in tokens
+    ]
+
+    with Door(asgi.build_application()) as door:
+        answers = door.ask_at_once(asks)
+
+    found = [(answer.status_code, answer.json().get("code")) for answer in answers]
+    assert found.count((200, "SUMMER")) == 10
+    assert found.count((400, "COUPON_LIMIT_REACHED")) == 90
+    assert CouponRedemption.objects.count() == Grant.objects.count() == 10

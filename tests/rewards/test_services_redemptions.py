@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from ingestion.models import Event
 from phoenix_site.common.exceptions import NotFoundError, RateLimitedError
@@ -25,10 +26,11 @@ from rewards.models import (
     Grant,
 )
 from rewards.selectors.book import book_of
-from rewards.services import coupon_codes, coupon_failures, coupons, redemptions
+from rewards.services import coupon_codes, coupon_failures, coupon_reversals, coupons, redemptions
 from rewards.services.grants import revoke_grant
 from rewards.services.pipe import settling
 from rewards.types.causes import Cause
+from rewards.types.coupons import RedeemAsk, Redemption
 from tenants.models import Tenant
 from tenants.services.audit import SYSTEM
 from tests.rewards.coupon_cast import (
@@ -60,7 +62,7 @@ def void(tenant: Tenant, code: str) -> None:
 
 
 def reverse(tenant: Tenant, redemption_id: Any, **more: Any) -> None:
-    redemptions.reverse_redemption(
+    coupon_reversals.reverse_redemption(
         tenant.pk, redemption_id, reason="by mistake", actor=SYSTEM, now=NOON, **more
     )
 
@@ -432,6 +434,141 @@ def test_another_tenants_redemption_is_not_found(tenant_a: Tenant, tenant_b: Ten
 
     with pytest.raises(NotFoundError):
         reverse(tenant_a, done.redemption_id)
+
+
+# --- Together ------------------------------------------------------------------------------------
+
+
+def together(tenant: Tenant, *asks: tuple[str, str]) -> list[str]:
+    """Redeem (player, code) pairs in one go; return outcomes as ``outcome`` does."""
+    sent = [RedeemAsk(tenant.pk, user_id, code) for user_id, code in asks]
+    found = redemptions.redeem_together(sent, now=NOON)
+    return [
+        "redeemed" if isinstance(each, Redemption) else getattr(each, "code", repr(each))
+        for each in found
+    ]
+
+
+def test_those_who_come_together_each_get_their_own_answer(tenant_a: Tenant) -> None:
+    random = make_codes(make_coupon(tenant_a))[0].code
+    bens = make_codes(make_coupon(tenant_a), "ben")[0].code
+    make_custom(tenant_a, usage_limit=limit("per_user", 1))
+    Player.objects.create(tenant=tenant_a, external_id="closed", status="closed")
+
+    found = together(
+        tenant_a,
+        ("ana", "SUMMER"),
+        ("ben", bens),
+        ("cleo", bens),
+        ("dora", random.lower()),
+        ("closed", "SUMMER"),
+        ("emil", "NOSUCHCODE"),
+        ("ana", "SUMMER"),
+        ("a/b", "SUMMER"),
+    )
+
+    assert found == [
+        "redeemed",
+        "redeemed",
+        "AUTH_005",
+        "redeemed",
+        "AUTH_005",
+        "NOT_FOUND",
+        "COUPON_ALREADY_REDEEMED",
+        "VAL_001",
+    ]
+    assert counts() == (3, 3)
+    assert not Player.objects.filter(external_id__in=["cleo", "emil"]).exists()
+
+
+def test_many_cost_no_more_statements_than_two(
+    tenant_a: Tenant,
+) -> None:
+    make_custom(tenant_a, item=make_item(tenant_a))
+    asks = [(f"player-{number}", "SUMMER") for number in range(40)]
+    for name, _code in asks:
+        Player.objects.create(tenant=tenant_a, external_id=name)
+    together(tenant_a, *asks[:2])
+
+    with CaptureQueriesContext(connection) as two:
+        together(tenant_a, *asks[2:4])
+    with CaptureQueriesContext(connection) as many:
+        together(tenant_a, *asks[4:])
+
+    assert len(many) == len(two)
+    assert wallet("player-39") == 100
+
+
+def test_a_limit_that_is_reached_together_serves_the_first(tenant_a: Tenant) -> None:
+    coupon = make_custom(tenant_a, usage_limit=limit("total", 3))
+
+    found = together(tenant_a, *((f"player-{number}", "SUMMER") for number in range(5)))
+
+    assert found == ["redeemed"] * 3 + ["COUPON_LIMIT_REACHED"] * 2
+    assert CouponTally.objects.get(coupon=coupon).redeemed == 3
+    assert counts() == (3, 3)
+
+
+def test_one_random_code_wanted_by_two_together_goes_to_the_first(tenant_a: Tenant) -> None:
+    code = make_codes(make_coupon(tenant_a))[0].code
+
+    assert together(tenant_a, ("ana", code), ("ben", code)) == [
+        "redeemed",
+        "COUPON_ALREADY_REDEEMED",
+    ]
+
+
+def test_a_fault_of_our_own_with_one_leaves_the_others_theirs(
+    tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_custom(tenant_a)
+    give = redemptions._grant
+
+    def break_down(settlement: Any, claim: Any) -> Any:
+        if claim.ask.user_id == "ben":
+            raise ZeroDivisionError
+        return give(settlement, claim)
+
+    monkeypatch.setattr(redemptions, "_grant", break_down)
+
+    found = together(tenant_a, ("ana", "SUMMER"), ("ben", "SUMMER"), ("cleo", "SUMMER"))
+
+    assert found == ["redeemed", "ZeroDivisionError()", "redeemed"]
+    assert counts() == (2, 2)
+
+
+def test_when_nobody_knows_what_was_committed_nothing_is_done_again(
+    tenant_a: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_custom(tenant_a)
+    tried: list[Any] = []
+
+    def lose(asks: Any, now: Any) -> Any:
+        tried.append(asks)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(redemptions, "_settle", lose)
+    monkeypatch.setattr(redemptions, "_is_lost", lambda error: True)
+
+    found = together(tenant_a, ("ana", "SUMMER"), ("ben", "SUMMER"))
+
+    assert len(tried) == 1
+    assert all("OperationalError" in each for each in found)
+
+
+def test_failures_of_those_who_come_together_are_counted_for_each(tenant_a: Tenant) -> None:
+    make_custom(tenant_a)
+
+    found = together(
+        tenant_a,
+        *((("ana", "NOSUCHCODE"),) * (COUPON_FAILURES + 2)),
+        ("ben", "SUMMER"),
+    )
+
+    assert found.count("NOT_FOUND") == COUPON_FAILURES
+    assert found.count("RATE_001") == 2
+    assert found[-1] == "redeemed"
+    assert outcome(tenant_a, "SUMMER") == "RATE_001"
 
 
 # --- Races ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from phoenix_site.common.drf import Page, read_page
-from phoenix_site.common.exceptions import NotFoundError
+from phoenix_site.common.exceptions import NotAllowedError, NotFoundError
 from players.selectors import find_player
 from rewards.api import coupon_shapes as shapes
 from rewards.api.collections import DEFAULT_LIMIT, MAX_LIMIT, page_parameters
@@ -118,14 +118,15 @@ class RedeemView(PlayerGatewayView):
     @idempotent
     def post(self, request: Request, code: str) -> HttpResponse:
         """Redeem the code."""
-        self.check_player(_read_user(request.data))
-        done = redemptions.redeem(self.tenant_id, self.user_id, code, now=self.asked_at)
+        user_id = check_user(request.data, self.user_id)
+        done = redemptions.redeem(self.tenant_id, user_id, code, now=self.asked_at)
         return Response(shapes.redeem_body(done))
 
 
-def _read_user(sent: Any) -> object:
-    if sent in (None, ""):
-        return None
-    if not isinstance(sent, dict):
+def check_user(sent: Any, own: str) -> str:
+    """Return the token's player, whom the body may name. Raises: ``NotAllowedError`` (ADM-5)."""
+    if sent not in (None, "") and not isinstance(sent, dict):
         raise bad_value("user_id", "must be in an object")
-    return sent.get("user_id")
+    if sent and sent.get("user_id") not in (None, own):
+        raise NotAllowedError("The token is of another player.")
+    return own

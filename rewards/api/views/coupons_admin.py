@@ -27,7 +27,7 @@ from rewards.api.views.jobs import QueuedJobOutput, queued
 from rewards.models import Job
 from rewards.selectors import coupon_codes as codes
 from rewards.selectors import coupon_exports, coupons
-from rewards.services import coupon_codes, coupon_imports, redemptions
+from rewards.services import coupon_codes, coupon_imports, coupon_reversals
 from rewards.services.grants import check_reason
 from tenants.api.idempotency import idempotent
 
@@ -178,7 +178,7 @@ class ReverseView(AdminView):
         clip = sent.get("clip", False)
         if not isinstance(clip, bool):
             raise bad_value("clip", "must be true or false")
-        done = redemptions.reverse_redemption(
+        done = coupon_reversals.reverse_redemption(
             self.tenant_id,
             redemption_id,
             reason=check_reason(sent.get("reason")),
