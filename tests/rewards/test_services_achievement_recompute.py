@@ -3,13 +3,14 @@
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from phoenix_site.common.exceptions import NotFoundError
 from players.services import bans
 from rewards.exceptions import DocumentError, StateConflictError
-from rewards.models import Achievement, Currency, Grant, Job
+from rewards.models import Achievement, Currency, Grant, Job, PlayerStreak
 from rewards.services import achievement_recompute, achievement_staff, achievements, jobs
 from tenants.models import Tenant
 from tenants.services.audit import SYSTEM
@@ -20,10 +21,13 @@ from tests.rewards.achievement_cast import (
     grants_of,
     make,
     player_of,
+    see_streak,
     shown,
     state,
+    streak_of,
     unlocks_of,
 )
+from tests.rewards.coupon_cast import at_once
 from tests.rewards.ledger_cast import credit, make_currency
 from tests.rewards.rule_log import NOON, balance, process, send
 
@@ -121,6 +125,7 @@ def test_a_result_that_no_longer_holds_is_refused(tenant_a: Tenant, winner: Achi
 
     job = apply(winner, told)
 
+    assert job.error is not None
     assert (job.status, job.error["code"]) == ("failed", "STATE_CONFLICT")
     assert len(grants_of(winner, "five")) == 1
     assert preview(winner)["gain"] == 0
@@ -385,3 +390,44 @@ def test_nobody_recomputes_what_is_archived_or_not_theirs(
     achievements.archive_achievement(tenant_a.pk, winner.pk, actor=SYSTEM, now=NOON)
     with pytest.raises(StateConflictError):
         ask(winner, mode="preview")
+
+
+def test_a_streak_is_counted_by_the_longest_run_there_was(tenant_a: Tenant) -> None:
+    streak = streak_of(tenant_a, "Daily")
+    criteria = {"type": "streak_milestone", "streak_id": streak, "threshold": 30}
+    loyal = make(tenant_a, criteria=criteria, reward_item_ids=[str(badge(tenant_a).pk)])
+    for user_id, longest, present in (("ana", 9, 2), ("ben", 4, 4), ("new", 8, 8)):
+        PlayerStreak.objects.create(
+            streak_id=UUID(streak),
+            player_id=player_of(tenant_a, user_id),
+            longest_count=longest,
+            current_count=present,
+        )
+    change(loyal, criteria={"threshold": 7})
+
+    told = preview(loyal)
+    apply(loyal, told)
+    see_streak(tenant_a, streak, 3)
+
+    assert names(told) == [("ana", "gain"), ("new", "gain")]
+    assert [len(grants_of(loyal, user_id)) for user_id in ("ana", "ben", "new")] == [1, 0, 1]
+    assert state(loyal, "ana") == ("unlocked", 7, 1)
+
+
+def test_a_gift_and_the_last_win_at_once_unlock_once(tenant_a: Tenant) -> None:
+    winner = make(tenant_a, reward_item_ids=[str(badge(tenant_a).pk)])
+    wins(tenant_a, ana=2)
+    send(tenant_a, "ana", type="game.won")
+
+    def give() -> None:
+        achievement_staff.grant_achievement(
+            tenant_a.pk, winner.pk, user_id="ana", reason="kind", actor=SYSTEM, now=NOON
+        )
+
+    def win() -> None:
+        process()
+
+    at_once([give, give, win])
+
+    assert state(winner)[::2] == ("unlocked", 1)
+    assert len(grants_of(winner)) == 1
