@@ -12,6 +12,7 @@ from rewards.models import Job
 from rewards.services import wallet_sweeps
 from rewards.services.jobs import run_job
 from tenants.models import Tenant
+from tests.rewards import rule_log
 from tests.rewards.api_cast import Api, admin_api, player_api
 from tests.rewards.ledger_cast import make_currency
 
@@ -413,3 +414,30 @@ def test_a_proof_is_a_job_and_then_a_row(api: Api, gold: None) -> None:
     [proof] = listed["proofs"]
     assert (proof["difference_count"], proof["hash"]) == (0, job["result"]["hash"])
     assert proof["counts"]["gold"]["circulating"] == "100"
+
+
+# What the consumer reads has to be committed.
+@pytest.mark.django_db(transaction=True)
+def test_acceptance_9_a_credit_that_a_cap_clipped_says_from_what(
+    tenant_a: Tenant, api: Api
+) -> None:
+    api.post("wallet/currencies", {"id": "xp", "name": "XP", "is_spendable": False})
+    rule = {
+        "name": "Play",
+        "currency_id": "xp",
+        "event_type": "game.completed",
+        "calculation": {"type": "fixed", "amount": 50},
+        "max_per_day": 120,
+    }
+    assert api.post("wallet/earning-rules", rule).status_code == 201
+    noon = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0) + DAY
+    for minute in range(3):
+        rule_log.send(tenant_a, "user-1", at=noon + timedelta(minutes=minute))
+
+    rule_log.process(now=noon + timedelta(hours=1))
+
+    listed = api.get("wallet/transactions", user_id="user-1").json()["transactions"]
+    given = [(each["postings"][1]["amount"], each["explain"]["clipped_from"]) for each in listed]
+    assert given[::-1] == [(50, None), (50, None), (20, 50)]
+    assert "clipped from 50" in listed[0]["explain"]["text"]
+    assert balance(api, currency_id="xp")["available"] == 120
