@@ -71,9 +71,8 @@ class LadderForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk is None:
-            self.initial.setdefault("levels", _NEW_LEVELS)
-            self.initial.setdefault("ladder_id", selectors.DEFAULT_LADDER_ID)
+        if self.instance._state.adding:
+            self.initial |= {"levels": _NEW_LEVELS, "ladder_id": selectors.DEFAULT_LADDER_ID}
         else:
             self.initial["expected_version"] = self.instance.version
 
@@ -123,6 +122,7 @@ class LadderAdmin(TenantScopedAdmin):
     search_fields = ["ladder_id", "name"]
     ordering = ["tenant_id", "ladder_id"]
     show_full_result_count = False
+    compressed_fields = False
     warn_unsaved_form = True
     actions = ["archive_selected"]
     change_form_template = "phoenix/admin/ladder_form.html"
