@@ -14,6 +14,7 @@ from rewards.models import Rule
 from rewards.rules.earning_rules import READ_ONLY, long_fault, long_form, short_form
 from rewards.selectors import rules as selectors
 from rewards.services import rule_changes, rules
+from rewards.services.consumer_hold import hold_consumer
 from rewards.types.rule_views import RuleView
 from tenants.types import Actor
 
@@ -34,6 +35,7 @@ def create_earning_rule(
 
     Raises: as ``rules.create_rule``; faults name the fields of the short form.
     """
+    hold_consumer(now)
     with _short_faults():
         wanted = long_form(document, rule_id=document.get("rule_id") or new_id())
         made = rules.create_rule(tenant_id, wanted, actor=actor, now=now)
@@ -52,6 +54,8 @@ def replace_earning_rule(
     Raises: as ``rules.replace_rule``; faults name the fields of the short form.
     """
     rule = get_earning_rule(tenant_id, rule_id)
+    # Before anything is locked that a batch may wait for.
+    hold_consumer(now)
     fields = {key: value for key, value in document.items() if key not in READ_ONLY}
     with _short_faults():
         wanted = long_form(fields, rule_id=rule.rule_id) | {"version": document.get("version")}

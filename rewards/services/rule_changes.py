@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from phoenix_site.common.faults import Fault
 from phoenix_site.common.logging import get_logger
@@ -147,7 +148,8 @@ def _change(
 def _instant(rule: Rule, asked: datetime | None, held_at: datetime) -> datetime:
     """Return from when on the change holds; no two of a rule share an instant."""
     if asked is None:
-        latest = rule.changes.filter(at__lte=held_at).order_by("-at").first()
+        past = rule.changes.filter(Q(at__lte=held_at) | Q(applied_at__isnull=False))
+        latest = past.order_by("-at").first()
         return held_at if latest is None else max(held_at, latest.at + _TICK)
     if asked <= held_at:
         raise DocumentError([Fault("at", "must lie in the future, or be left out")])
@@ -237,7 +239,7 @@ def apply_planned(*, now: datetime) -> int:
     hold_consumer(now)
     count = 0
     for change in due.order_by("rule_id", "at"):
-        rule = Rule.objects.select_for_update().get(pk=change.rule_id)
+        rule = Rule.objects.select_for_update(no_key=True).get(pk=change.rule_id)
         _apply(rule, change)
         bump(rule.tenant_id)
         log.info("rule.change_due", rule=rule.rule_id, status=change.status)

@@ -255,8 +255,12 @@ def _add_version(
 
 
 def lock_rule(tenant_id: str, rule_id: str) -> Rule:
-    """Return the tenant's rule, locked. Raises: ``NotFoundError``."""
-    found = Rule.objects.select_for_update().filter(tenant_id=tenant_id, rule_id=rule_id).first()
+    """Return the tenant's rule, locked. Raises: ``NotFoundError``.
+
+    Firings that refer to it are written meanwhile: only its own columns change.
+    """
+    locked = Rule.objects.select_for_update(no_key=True)
+    found = locked.filter(tenant_id=tenant_id, rule_id=rule_id).first()
     if found is None:
         raise NotFoundError("There is no such rule.")
     return found

@@ -19,7 +19,7 @@ from ingestion.rules.sharding import shard_of
 from phoenix_site import asgi
 from phoenix_site.common.json import encode
 from rewards.models import Firing, Grant, Refusal, RuleBudget, RuleNotice
-from rewards.services import consumer, rules
+from rewards.services import consumer, earning_rules, rules
 from rewards.services.settlement import Settlement
 from tenants.models import Tenant
 from tenants.services.audit import SYSTEM
@@ -118,6 +118,42 @@ def test_a_change_of_a_rule_waits_for_the_batch_and_judges_only_later_events(
 
     assert len(firings(tenant)) == 1
     assert balance(tenant) == 50
+
+
+def test_an_earning_rule_is_put_while_its_batch_is_under_way(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {
+        "rule_id": "earn",
+        "name": "Earn",
+        "currency_id": "gold",
+        "event_type": "game.completed",
+        "calculation": _fixed(5),
+        "max_per_day": 100,
+    }
+    earning_rules.create_earning_rule(tenant.pk, body, actor=SYSTEM, now=now() - MINUTE)
+    process(now=now())
+    send(tenant, at=now(), received_at=now())
+    shard = shard_of(tenant.pk, "ana")
+    changed = {**body, "calculation": _fixed(7)}
+    del changed["rule_id"]
+
+    def put() -> None:
+        earning_rules.replace_earning_rule(tenant.pk, "earn", changed, actor=SYSTEM, now=now())
+
+    with (
+        ThreadPoolExecutor(2) as pool,
+        stopped_before_writing(monkeypatch) as (reached, go_on),
+    ):
+        batch = in_thread(pool, lambda: consumer.apply_rules(shard, now=now()))
+        assert reached.wait(10)
+        waiting = in_thread(pool, put)
+        go_on.set()
+        assert batch.result(10) == 1
+        waiting.result(10)
+
+    assert [fired.version for fired in firings(tenant, "earn")] == [1]
+    assert balance(tenant) == 5
 
 
 def test_a_version_published_between_two_batches_judges_what_came_after_it(
