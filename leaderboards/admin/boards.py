@@ -69,7 +69,6 @@ class LeaderboardAdmin(TenantScopedAdmin):
     search_fields = ["leaderboard_id", "name"]
     ordering = ["tenant_id", "leaderboard_id"]
     show_full_result_count = False
-    compressed_fields = False
     warn_unsaved_form = True
     actions = ["activate_selected", "deactivate_selected", "archive_selected"]
     actions_detail = [

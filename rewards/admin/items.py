@@ -44,7 +44,6 @@ class RewardItemAdmin(TenantScopedAdmin):
     ordering = ["-created_at", "-pk"]
     show_full_result_count = False
     warn_unsaved_form = True
-    compressed_fields = False
     actions = ["archive_selected"]
     actions_detail = ["duplicate"]
     conditional_fields = {

@@ -71,7 +71,7 @@ class LadderForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance._state.adding:
+        if self.instance._state.adding:  # noqa: SLF001 - a new row has its id already
             self.initial |= {"levels": _NEW_LEVELS, "ladder_id": selectors.DEFAULT_LADDER_ID}
         else:
             self.initial["expected_version"] = self.instance.version
@@ -122,7 +122,6 @@ class LadderAdmin(TenantScopedAdmin):
     search_fields = ["ladder_id", "name"]
     ordering = ["tenant_id", "ladder_id"]
     show_full_result_count = False
-    compressed_fields = False
     warn_unsaved_form = True
     actions = ["archive_selected"]
     change_form_template = "phoenix/admin/ladder_form.html"

@@ -40,7 +40,6 @@ class RuleBuilder:
 
     form = RuleForm
     change_form_template = "phoenix/admin/rule_form.html"
-    compressed_fields = False
     warn_unsaved_form = True
     conditional_fields = {
         "event_names": "trigger_type == 'event'",

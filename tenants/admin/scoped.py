@@ -160,6 +160,8 @@ class TenantScopedAdmin(AuditedAdmin):
     """
 
     tenant_field = "tenant"
+    # Labels above their fields: rows of several have room then.
+    compressed_fields = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return in_scope(super().get_queryset(request), request, self.tenant_field)
