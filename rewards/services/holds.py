@@ -119,10 +119,11 @@ class HoldDesk:
             raise InvalidInputError("A hold must end in the future.")
         wallet = at.wallet(player_id, currency)
         lines = [(wallet.wallet, -amount), (wallet.escrow, amount)]
-        first = at.repeated(key, "hold", lines, wallet.wallet, tenant_id=cause.tenant_id)
+        first = at.drafts.repeated(key, "hold", lines, wallet.wallet, tenant_id=cause.tenant_id)
         if first is not None:
             return self.get(first.transaction_id)
-        draft = at.post("hold", lines, cause=cause, key=key, player_id=player_id)
+        at.lots.check(wallet, amount)
+        draft = at.drafts.post("hold", lines, cause=cause, key=key, player_id=player_id)
         hold = HoldState(draft.id, player_id, currency, reference, expires_at, amount)
         hold.draws = at.lots.draw(wallet, amount)
         self._holds[hold.id] = self._changed[hold.id] = hold
@@ -167,7 +168,7 @@ class HoldDesk:
             return first
         amount = self._check(hold, amount)
         lines = [(wallet.escrow, -amount), (target, amount)]
-        draft = self._settlement.post(
+        draft = self._settlement.drafts.post(
             "capture", lines, cause=cause, key=key, player_id=hold.player_id
         )
         # What is paid is what would have expired first.
@@ -187,7 +188,7 @@ class HoldDesk:
             return first
         amount = self._check(hold, amount)
         lines = [(wallet.escrow, -amount), (wallet.wallet, amount)]
-        draft = self._settlement.post(
+        draft = self._settlement.drafts.post(
             "release", lines, cause=cause, key=key, player_id=hold.player_id
         )
         # What comes back is what lasts longest; what was drawn from no lot lasts for ever.
@@ -241,10 +242,12 @@ class HoldDesk:
         tenant_id = hold.currency.tenant_id
         if amount is None:
             # What "the rest" was then, nobody knows now: the key alone tells a repeat.
-            posted = self._settlement.posted_under(tenant_id, key)
+            posted = self._settlement.drafts.posted_under(tenant_id, key)
             return None if posted is None else Movement(posted, wallet.available, is_repeat=True)
         lines = [(wallet.escrow, -amount), (target, amount)]
-        return self._settlement.repeated(key, kind, lines, wallet.wallet, tenant_id=tenant_id)
+        return self._settlement.drafts.repeated(
+            key, kind, lines, wallet.wallet, tenant_id=tenant_id
+        )
 
     def _check(self, hold: HoldState, amount: Decimal | None) -> Decimal:
         remaining = hold.remaining

@@ -12,7 +12,8 @@ from typing import Final
 from uuid import UUID
 
 from phoenix_site.common.arrays import BigintArray, TextArray, TimeArray, UuidArray
-from rewards.rules.lots import Draw, draw
+from rewards.exceptions import LedgerDriftError
+from rewards.rules.lots import Draw, draw, total
 from rewards.services.statements import run
 from rewards.types.money import EXACT, LotState, WalletState
 
@@ -79,6 +80,14 @@ class LotBook:
         )
         self._lots[name].append(lot)
         return lot
+
+    def check(self, wallet: WalletState, amount: Decimal) -> None:
+        """Refuse what a wallet's lots do not cover, ahead of everything else. Queries: 1 or 0.
+
+        Raises: ``LedgerDriftError``: they add up to the balance unless somebody changed a row.
+        """
+        if wallet.has_lots and wallet.available >= amount and total(self._open(wallet)) < amount:
+            raise LedgerDriftError("The lots of the wallet do not add up to its balance.")
 
     def draw(
         self, wallet: WalletState, amount: Decimal, *, credit_id: UUID | None = None

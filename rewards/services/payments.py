@@ -188,10 +188,10 @@ def transfer(
             house_account(at, currency, target)
         giver, taker = (house_account(at, currency, target) for target in (origin, to))
         lines = [(giver, -amount), (taker, amount)]
-        first = at.repeated(key, "transfer", lines, giver, tenant_id=tenant_id)
+        first = at.drafts.repeated(key, "transfer", lines, giver, tenant_id=tenant_id)
         if first is not None:
             return first.transaction_id
-        return at.post("transfer", lines, cause=_cause(tenant_id, source), key=key).id
+        return at.drafts.post("transfer", lines, cause=_cause(tenant_id, source), key=key).id
 
 
 @transaction.atomic

@@ -61,7 +61,10 @@ def reverse_in(
     shortfall = EXACT.subtract(amount, taken)
     lines = [(side.account, taken if side.amount > 0 else -taken) for side in sides]
     key = key or f"reverse:{row.pk}"
-    draft = at.post(
+    for account, moved in lines:
+        if account.player_id is not None and moved < 0:
+            at.check_lots(account, -moved)
+    draft = at.drafts.post(
         "reversal", lines, cause=cause, key=key, player_id=row.player_id, reverses=row.pk
     )
     for account, moved in lines:

@@ -1,26 +1,24 @@
 """What one transaction changes of what players have, in memory until it is written as sets."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import count
 from typing import ClassVar, Final, Protocol, TypeVar, cast
 from uuid import UUID
 
 from ingestion.services.log import append_events
 from ingestion.types import EventInput
 from phoenix_site.common.exceptions import Detail, InvalidInputError
-from phoenix_site.common.ids import uuid7
 from phoenix_site.common.logging import get_logger
 from players.types import PlayerFacts
 from rewards.constants import MAX_FOLLOW_ROUNDS
 from rewards.exceptions import (
     InsufficientBalanceError,
     NotSpendableError,
-    PostingConflictError,
 )
 from rewards.selectors.book import books
 from rewards.services import accounts, ledger
+from rewards.services.drafts import DraftBook
 from rewards.services.lots import LotBook
 from rewards.types.book import Book, CurrencyView
 from rewards.types.causes import Cause
@@ -31,7 +29,6 @@ from rewards.types.money import (
     AccountName,
     AccountState,
     Draft,
-    Line,
     LotState,
     Movement,
     PostedKey,
@@ -81,20 +78,16 @@ class Settlement:
         self.now = now
         self.facts = facts
         self._rows = rows
-        self._posted = posted
         self._followers = followers
         self._books: dict[str, Book] = {}
         self._wallets: dict[tuple[UUID, UUID], WalletState] = {}
         self._house: dict[AccountName, AccountState] = {}
         self._used: dict[UUID, CurrencyView] = {}
-        self._drafts: list[Draft] = []
-        self._keys: dict[tuple[str, str], Draft] = {}
         self._parts: dict[type[Part], Part] = {}
         self._events: list[EventInput] = []
         self._changes: list[WalletChange] = []
         self.lots = LotBook(self._wallets)
-        # Counted up from one that is random, so that ids have the order of what happened.
-        self._ids = count(uuid7().int)
+        self.drafts = DraftBook(now, posted)
 
     # --- What there is ---------------------------------------------------------------------------
 
@@ -163,10 +156,10 @@ class Settlement:
         wallet = self.wallet(player_id, currency)
         source = source or self.house(currency, "issuer")
         lines = [(source, -amount), (wallet.wallet, amount)]
-        first = self.repeated(key, kind, lines, wallet.wallet, tenant_id=cause.tenant_id)
+        first = self.drafts.repeated(key, kind, lines, wallet.wallet, tenant_id=cause.tenant_id)
         if first is not None:
             return first
-        draft = self.post(kind, lines, cause=cause, key=key, player_id=player_id)
+        draft = self.drafts.post(kind, lines, cause=cause, key=key, player_id=player_id)
         self.receive(wallet, amount, draft.id, expires_at=expires_at)
         if kind in EARNING:
             self._change_lifetime(wallet, amount, cause)
@@ -193,10 +186,11 @@ class Settlement:
             raise NotSpendableError(f"{currency.currency_id} cannot be spent.")
         wallet = self.wallet(player_id, currency)
         lines = [(wallet.wallet, -amount), (target or self.house(currency, "issuer"), amount)]
-        first = self.repeated(key, kind, lines, wallet.wallet, tenant_id=cause.tenant_id)
+        first = self.drafts.repeated(key, kind, lines, wallet.wallet, tenant_id=cause.tenant_id)
         if first is not None:
             return first
-        draft = self.post(kind, lines, cause=cause, key=key, player_id=player_id)
+        self.lots.check(wallet, amount)
+        draft = self.drafts.post(kind, lines, cause=cause, key=key, player_id=player_id)
         self.lots.draw(wallet, amount)
         return Movement(draft.id, wallet.available)
 
@@ -223,16 +217,21 @@ class Settlement:
         wallet = self.wallet(player_id, currency)
         lines = [(wallet.wallet, -amount), (target or self.house(currency, "issuer"), amount)]
         tenant_id = cause.tenant_id
-        first = self.repeated(
+        first = self.drafts.repeated(
             key, "reversal", lines, wallet.wallet, tenant_id=tenant_id, reverses=reverses
         )
         if first is not None:
             return first
-        draft = self.post(
+        self.lots.check(wallet, amount)
+        draft = self.drafts.post(
             "reversal", lines, cause=cause, key=key, player_id=player_id, reverses=reverses
         )
         self.unwind(wallet.wallet, -amount, draft, was_earned=lowers_lifetime)
         return Movement(draft.id, wallet.available)
+
+    def check_lots(self, account: AccountState, amount: Decimal) -> None:
+        """Refuse a movement that a wallet's lots do not cover. Raises: ``LedgerDriftError``."""
+        self.lots.check(self._wallets[_owner(account)], amount)
 
     def unwind(
         self, account: AccountState, amount: Decimal, draft: Draft, *, was_earned: bool
@@ -245,79 +244,6 @@ class Settlement:
         self.lots.draw(wallet, -amount, credit_id=draft.reverses)
         if was_earned:
             self._change_lifetime(wallet, amount, draft.cause)
-
-    def repeated(
-        self,
-        key: str,
-        kind: str,
-        lines: Sequence[tuple[AccountState, Decimal]],
-        account: AccountState,
-        *,
-        tenant_id: str,
-        reverses: UUID | None = None,
-    ) -> Movement | None:
-        """Return what was posted under ``key`` before, if anything.
-
-        Raises: ``PostingConflictError`` when that has other content.
-        """
-        before, posted = self._keys.get((tenant_id, key)), self._posted.get((tenant_id, key))
-        if before is None and posted is None:
-            return None
-        digest = _digest(kind, lines, reverses)
-        if before is not None:
-            found, transaction_id = before.content_hash, before.id
-            balances = {line.account.name: line.balance_after for line in before.lines}
-        else:
-            posted = cast("PostedKey", posted)
-            found, transaction_id, balances = (
-                posted.content_hash,
-                posted.transaction_id,
-                posted.balances,
-            )
-        if found != digest:
-            raise PostingConflictError("The key was used for another transaction.")
-        return Movement(transaction_id, balances.get(account.name) or ZERO, is_repeat=True)
-
-    def posted_under(self, tenant_id: str, key: str) -> UUID | None:
-        """Return the transaction under a key that was named to ``settling``, if there is one."""
-        posted = self._posted.get((tenant_id, key))
-        return None if posted is None else posted.transaction_id
-
-    def post(
-        self,
-        kind: str,
-        lines: Sequence[tuple[AccountState, Decimal]],
-        *,
-        cause: Cause,
-        key: str,
-        player_id: UUID | None = None,
-        reverses: UUID | None = None,
-        created_at: datetime | None = None,
-    ) -> Draft:
-        """Add one transaction as it is; its amounts sum to zero per currency.
-
-        For the services of the ledger: lots, holds and what was earned are theirs to keep.
-
-        Raises: ``InsufficientBalanceError`` when an account with a balance would fall below 0.
-        """
-        digest = _digest(kind, lines, reverses)
-        for account, amount in lines:
-            if account.balance is not None and EXACT.add(account.balance, amount) < 0:
-                raise InsufficientBalanceError("The balance is too small.")
-        draft = Draft(
-            id=UUID(int=next(self._ids)),
-            kind=kind,
-            key=key,
-            content_hash=digest,
-            player_id=player_id,
-            cause=cause,
-            lines=[_move(account, amount) for account, amount in lines],
-            created_at=created_at or self.now,
-            reverses=reverses,
-        )
-        self._drafts.append(draft)
-        self._keys[(cause.tenant_id, key)] = draft
-        return draft
 
     def receive(
         self,
@@ -354,7 +280,9 @@ class Settlement:
             (wallet.wallet, -lot.remaining),
             (self.house(currency, "expired"), lot.remaining),
         ]
-        self.post("expire", lines, cause=cause, key=key, player_id=lot.player_id, created_at=at)
+        self.drafts.post(
+            "expire", lines, cause=cause, key=key, player_id=lot.player_id, created_at=at
+        )
         lot.remaining = ZERO
 
     def expire_due(self) -> None:
@@ -366,7 +294,11 @@ class Settlement:
         for lot in self.lots.due(self.now):
             # Nothing has moved the wallet since: whoever settles it comes through here first.
             at = max(lot.expires_at or self.now, lot.created_at)
-            self.expire(lot, key=f"expire:{lot.id}", at=at)
+            try:
+                self.expire(lot, key=f"expire:{lot.id}", at=at)
+            except InsufficientBalanceError:
+                # Somebody went past the ledger: a proof says so, and nobody else waits for it.
+                log.error("ledger.lot_not_covered", lot_id=lot.id, player_id=str(lot.player_id))  # noqa: TRY400
 
     # --- What follows ----------------------------------------------------------------------------
 
@@ -400,14 +332,14 @@ class Settlement:
     def write(self) -> None:
         """Store everything set-wise: the ledger, then the parts, then the events."""
         self.follow()
-        named = [line.account for draft in self._drafts for line in draft.lines]
+        named = [line.account for draft in self.drafts.all for line in draft.lines]
         new = [account for account in named if account.id is None]
         if new:
             ledger.make_accounts(new)
             accounts.confirm_currencies(
                 self._used[account.currency_pk] for account in new if account.player_id is None
             )
-        ledger.post(self._drafts)
+        ledger.post(self.drafts.all)
         ledger.write_balances(self._wallets.values(), self._house.values())
         self.lots.write()
         self._write_parts()
@@ -448,16 +380,6 @@ class Settlement:
         raise InvalidInputError(f"amount {fault}.", details=[Detail("amount", fault)])
 
 
-def _digest(kind: str, lines: Iterable[tuple[AccountState, Decimal]], reverses: UUID | None) -> str:
-    return ledger.content_hash(kind, lines, reverses)
-
-
 def _owner(account: AccountState) -> tuple[UUID, UUID]:
     assert account.player_id is not None  # noqa: S101 - only wallets are asked for
     return (account.player_id, account.currency_pk)
-
-
-def _move(account: AccountState, amount: Decimal) -> Line:
-    if account.balance is not None:
-        account.balance = EXACT.add(account.balance, amount)
-    return Line(account, amount, account.balance)

@@ -10,10 +10,11 @@ from rewards.exceptions import (
     HoldClosedError,
     HoldExceededError,
     InsufficientBalanceError,
+    LedgerDriftError,
     NotSpendableError,
     PostingConflictError,
 )
-from rewards.models import Hold, LedgerTransaction, Lot, LotDraw
+from rewards.models import Account, Hold, LedgerTransaction, Lot, LotDraw
 from rewards.services import payments, wallet_sweeps
 from rewards.services.payments import Payment
 from rewards.services.proofs import prove
@@ -246,6 +247,37 @@ def test_due_lots_of_many_players_are_swept(tenant_a: Tenant) -> None:
 
     assert [balance_of(player, gold) for player in players] == [10] * 5
     assert posted_on(gold, "expired") == 50
+
+
+def test_who_was_tampered_with_holds_up_nobody_else(
+    tenant_a: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    gold = make_currency(tenant_a, expiry_days=1)
+    players = [player_of(tenant_a, f"p{number}") for number in range(3)]
+    for player in players:
+        credit(player, gold, 10)
+        hold(player, gold, 4, key=f"hold:{player}", expires_at=NOON + DAY / 2)
+    bad = Account.objects.filter(player=players[1])
+    bad.filter(kind="wallet").update(balance=1)
+    bad.filter(kind="held").update(balance=1)
+
+    assert wallet_sweeps.release_expired_holds(now=NOON + DAY / 2) == 2
+    wallet_sweeps.expire_lots(now=NOON + DAY)
+
+    assert [balance_of(player, gold) for player in players] == [0, 1, 0]
+    assert posted_on(gold, "expired") == 20
+    assert "wallet.sweep_failed" in caplog.text
+    assert "ledger.lot_not_covered" in caplog.text
+
+
+def test_what_lots_do_not_cover_is_not_spent(tenant_a: Tenant) -> None:
+    gold, ana = make_currency(tenant_a, expiry_days=1), player_of(tenant_a)
+    credit(ana, gold, 10)
+    Lot.objects.update(remaining=3)
+
+    with pytest.raises(LedgerDriftError):
+        debit(ana, gold, 4)
+    assert debit(ana, gold, 3).balance_after == 7
 
 
 # --- Prizes, refunds, transfers ------------------------------------------------------------------
