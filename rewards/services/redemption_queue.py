@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from django.utils import timezone
 
 from phoenix_site.common import lifecycle
@@ -44,6 +44,8 @@ class _Queue:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work(), name="redemptions")
         outcome = await done
+        if isinstance(outcome, OperationalError | InterfaceError):
+            raise UnavailableError("The database cannot be reached.") from outcome
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
