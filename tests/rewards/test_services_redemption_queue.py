@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from phoenix_site.common.exceptions import ConflictError, UnavailableError
-from rewards.services import redemption_queue
+from rewards.services import redemption_queue, redemptions
 from rewards.services.redemption_queue import aredeem
 from rewards.types.coupons import RedeemAsk
 
@@ -38,7 +38,7 @@ def till(monkeypatch: pytest.MonkeyPatch) -> Iterator[Till]:
     # The thread behind the queue has no connection of the test's.
     monkeypatch.setattr(redemption_queue, "close_old_connections", lambda: None)
     made = Till()
-    monkeypatch.setattr(redemption_queue.redemptions, "redeem_together", made.redeem_together)
+    monkeypatch.setattr(redemptions, "redeem_together", made.redeem_together)
     yield made
     made.is_open.set()
 
