@@ -29,6 +29,7 @@ from tests.leaderboards import query_cast
 from tests.leaderboards.admin_cast import config
 from tests.players.cast import new_player
 from tests.rewards import achievement_cast, coupon_cast, ledger_cast, streak_cast
+from tests.rewards import theirs as rewards
 from tests.staff import board_form, signed_in
 from tests.tenants import cast, delivery_cast
 
@@ -71,6 +72,7 @@ def their_objects(tenant_a: Tenant, tenant_b: Tenant) -> dict[type[Model], Model
         **coupon_cast.redeemed_coupon(tenant_b, CLEO),
         **ledger_cast.filled_ledger(tenant_b, CLEO),
         **streak_cast.kept_streak(tenant_b, CLEO),
+        **rewards.plain_rows(tenant_b, CLEO),
         Tenant: tenant_b,
         Membership: Membership.objects.create(user=boss, tenant=tenant_b),
         Credential: Credential.objects.get(pk=key.credential_id),

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.db.models import Model
+from django.utils import timezone
 
 from phoenix_site.common.emptying import path_to_tenant
 from phoenix_site.reference.operations import (
@@ -18,7 +19,20 @@ from phoenix_site.reference.operations import (
     wallets,
 )
 from phoenix_site.reference.types import Key, Operation
+from rewards.models import (
+    Currency,
+    Grant,
+    Ladder,
+    Participant,
+    RewardConfig,
+    RewardItem,
+    Rule,
+)
+from rewards.services import configs, items
+from rewards.services import grants as giving
+from rewards.services import rules as ruling
 from tenants.models import Tenant
+from tenants.services.audit import SYSTEM
 from tests.conftest import CLEO
 from tests.rewards.api_cast import admin_api, player_api
 
@@ -140,12 +154,43 @@ def rows_of(tenant: Tenant) -> dict[str, list[Any]]:
     return found
 
 
-def pages_rows(tenant: Tenant) -> dict[type[Model], Model]:
-    """Return a row of the tenant for each model of rewards that has one."""
-    found: dict[type[Model], Model] = {}
-    for model in apps.get_app_config("rewards").get_models():
-        path = path_to_tenant(model)
-        row = model._default_manager.filter(**{path: tenant.pk}).first() if path else None
-        if row is not None:
-            found[model] = row
-    return found
+def plain_rows(tenant: Tenant, user_id: str) -> dict[type[Model], Model]:
+    """Return a row for each page of staff that no cast of a single subject makes one for."""
+    now = timezone.now()
+    document = {"name": SECRET, "reward_type": "badge", "payload": {"badge_id": "b", "tier": ""}}
+    item = items.create_item(tenant.pk, document, actor=SYSTEM, now=now)
+    tiers = [{"rank_min": 1, "rank_max": 1, "item_ids": [str(item.pk)]}]
+    config = configs.create_config(
+        tenant.pk, {"name": SECRET, "type": "leaderboard", "tiers": tiers}, actor=SYSTEM, now=now
+    )
+    currency = Currency.objects.create(
+        tenant=tenant, currency_id="theirxp", name=SECRET, is_spendable=False
+    )
+    ladder = Ladder.objects.create(
+        tenant=tenant,
+        ladder_id="theirs",
+        name=SECRET,
+        currency=currency,
+        levels=[{"level": 1, "xp_required": 0, "item_ids": [], "by_category": {}, "benefits": {}}],
+    )
+    ruling.create_rule(
+        tenant.pk,
+        {
+            "rule_id": "theirs",
+            "name": SECRET,
+            "trigger": {"type": "event", "names": ["game.completed"]},
+            "effects": [{"type": "grant", "item_id": str(item.pk)}],
+        },
+        actor=SYSTEM,
+        now=now,
+    )
+    giving.give_item(tenant.pk, user_id=user_id, item_id=item.pk, reason="x", actor=SYSTEM, now=now)
+    grant = Grant.objects.get(tenant=tenant, item=item)
+    return {
+        RewardItem: item,
+        RewardConfig: config,
+        Ladder: ladder,
+        Rule: Rule.objects.get(tenant=tenant, rule_id="theirs"),
+        Grant: grant,
+        Participant: Participant.objects.get(pk=grant.player_id),
+    }
