@@ -197,11 +197,10 @@ class AchievementDesk:
     # --- Own -------------------------------------------------------------------------------------
 
     def _book(self, player_id: UUID) -> AchievementBook:
-        return achievements.of(self._settlement.book(self._settlement.facts[player_id].tenant_id))
+        return achievements.of(self._settlement.book(self._settlement.tenants[player_id]))
 
     def _books(self, player_ids: Iterable[UUID]) -> list[AchievementBook]:
-        facts = self._settlement.facts
-        tenants = sorted({facts[player_id].tenant_id for player_id in player_ids})
+        tenants = sorted({self._settlement.tenants[player_id] for player_id in player_ids})
         return [achievements.of(self._settlement.book(tenant_id)) for tenant_id in tenants]
 
     def _takes_part(self, player_id: UUID) -> bool:

@@ -142,8 +142,8 @@ class HoldDesk:
         """
         at, ids = self._settlement, UuidArray(hold_ids)
         for hold_id, player_id, currency_pk, *rest in run(_READ, {"ids": ids}):
-            if player_id in at.facts:
-                book = at.book(at.facts[player_id].tenant_id)
+            if player_id in at.tenants:
+                book = at.book(at.tenants[player_id])
                 currency = book.currencies_by_pk[currency_pk]
                 self._holds[hold_id] = HoldState(hold_id, player_id, currency, *rest)
         if not set(hold_ids) <= self._holds.keys():

@@ -163,20 +163,29 @@ def _row_of(account: AccountState) -> int:
     return account.id
 
 
-def make_accounts(accounts: Iterable[AccountState]) -> None:
-    """Give every account its row; one that somebody else makes at the same time is found.
+def make_accounts(accounts: Sequence[AccountState]) -> list[AccountState]:
+    """Give every account its row and return those that were made now.
 
-    Locks: new accounts in the order of their names. Queries: 0 to 3.
+    One that somebody else makes at the same time is found. Locks: new accounts in the order of
+    their names. Queries: 0 to 3.
     """
     missing = {account.name: account for account in accounts if account.id is None}
     house = [account for account in missing.values() if account.player_id is None]
     find_house_accounts(house)
     unmade = [account for account in missing.values() if account.id is None]
+    made: list[AccountState] = []
     if unmade:
-        _insert(sorted(unmade, key=lambda account: (str(account.player_id), str(account.name))))
+        made = _insert(
+            sorted(unmade, key=lambda account: (str(account.player_id), str(account.name)))
+        )
         find_house_accounts([account for account in house if account.id is None])
     for account in accounts:
         account.id = missing[account.name].id if account.id is None else account.id
+    return made
+
+
+def _order(account: AccountState) -> tuple[str, str]:
+    return (str(account.player_id), str(account.name))
 
 
 def find_house_accounts(accounts: Collection[AccountState]) -> None:
@@ -193,7 +202,7 @@ def find_house_accounts(accounts: Collection[AccountState]) -> None:
         account.id = found.get((account.currency_pk, account.kind, account.reference))
 
 
-def _insert(accounts: Sequence[AccountState]) -> None:
+def _insert(accounts: Sequence[AccountState]) -> list[AccountState]:
     parameters = {
         "nobody": _NOBODY,
         "tenants": TextArray(account.tenant_id for account in accounts),
@@ -208,6 +217,7 @@ def _insert(accounts: Sequence[AccountState]) -> None:
     }
     for account in accounts:
         account.id = made.get(account.name)
+    return [account for account in accounts if account.id is not None]
 
 
 def write_balances(wallets: Iterable[WalletState], pools: Iterable[AccountState]) -> None:

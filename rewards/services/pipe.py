@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from players.selectors import facts_of_players
 from players.types import PlayerFacts
 from rewards.services import accounts, achievement_desk, ladders, ledger
 from rewards.services.participants import lock_participants
@@ -31,18 +30,19 @@ def settling(
 ) -> Iterator[Settlement]:
     """Open what one transaction changes of what players have; call it in a transaction.
 
-    Locks the players, reads facts and wallets, posts lots that are due as expired. When the block
+    Locks the players, reads their wallets, posts lots that are due as expired. When the block
     ends without an exception, everything is written; with one, nothing is. ``keys`` are (tenant
     id, key) of the ledger that may have been posted before: the first movement is then given
     again. ``facts`` may be handed in by who has read them already.
 
     Locks: participants in id order, and pools as they are asked for.
-    Queries: 3 and those of the facts; with expiring currencies 2 more; for the writing about 4.
+    Queries: 3, and 4 when facts are asked for; with expiring currencies 2; to write about 4.
     """
-    lock_participants(player_ids, now=now)
+    tenants = lock_participants(player_ids, now=now)
     settlement = Settlement(
         now=now,
-        facts=facts_of_players(player_ids, now=now) if facts is None else facts,
+        tenants=tenants,
+        facts=facts,
         rows=accounts.read_wallets(player_ids),
         posted=ledger.posted_keys(keys),
         followers=FOLLOWERS,

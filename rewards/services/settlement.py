@@ -10,6 +10,7 @@ from ingestion.services.log import append_events
 from ingestion.types import EventInput
 from phoenix_site.common.exceptions import Detail, InvalidInputError
 from phoenix_site.common.logging import get_logger
+from players.selectors import facts_of_players
 from players.types import PlayerFacts
 from rewards.constants import MAX_FOLLOW_ROUNDS
 from rewards.exceptions import (
@@ -63,20 +64,22 @@ class Settlement:
     """Credits, debits and what follows from them, of players whose rows are locked.
 
     Made by ``pipe.settling``. Nothing reaches the database before the end, so a movement may
-    build on any movement before it. ``facts`` are those of the players.
+    build on any movement before it. ``tenants`` are those of the players.
     """
 
     def __init__(
         self,
         *,
         now: datetime,
-        facts: Mapping[UUID, PlayerFacts],
+        tenants: Mapping[UUID, str],
+        facts: Mapping[UUID, PlayerFacts] | None,
         rows: Mapping[tuple[UUID, UUID], accounts.WalletRows],
         posted: Mapping[tuple[str, str], PostedKey],
         followers: Sequence[Follower],
     ) -> None:
         self.now = now
-        self.facts = facts
+        self.tenants = tenants
+        self._facts = facts
         self._rows = rows
         self._followers = followers
         self._books: dict[str, Book] = {}
@@ -91,10 +94,20 @@ class Settlement:
 
     # --- What there is ---------------------------------------------------------------------------
 
+    @property
+    def facts(self) -> Mapping[UUID, PlayerFacts]:
+        """Return what rules have to know of the players; read at once when first asked for.
+
+        Queries: 0, or those of ``facts_of_players``, once.
+        """
+        if self._facts is None:
+            self._facts = facts_of_players(self.tenants.keys(), now=self.now)
+        return self._facts
+
     def book(self, tenant_id: str) -> Book:
         """Return what the tenant has configured. Queries: as ``selectors.book.books``, once."""
         if tenant_id not in self._books:
-            wanted = {tenant_id, *(facts.tenant_id for facts in self.facts.values())}
+            wanted = {tenant_id, *self.tenants.values()}
             self._books.update(books(wanted - self._books.keys()))
         return self._books[tenant_id]
 
@@ -267,7 +280,7 @@ class Settlement:
 
     def expire(self, lot: LotState, *, key: str, at: datetime) -> None:
         """Move what is left of a lot to ``expired``, as of ``at``."""
-        currency = self.book(self.facts[lot.player_id].tenant_id).currencies_by_pk[lot.currency_pk]
+        currency = self.book(self.tenants[lot.player_id]).currencies_by_pk[lot.currency_pk]
         wallet = self.wallet(lot.player_id, currency)
         cause = Cause(
             tenant_id=currency.tenant_id,
@@ -289,7 +302,7 @@ class Settlement:
         """Post the lots that are over, each at the instant at which it was. Queries: 1 or 0."""
         for (player_id, currency_pk), rows in self._rows.items():
             if rows.has_lots:
-                book = self.book(self.facts[player_id].tenant_id)
+                book = self.book(self.tenants[player_id])
                 self.wallet(player_id, book.currencies_by_pk[currency_pk])
         for lot in self.lots.due(self.now):
             # Nothing has moved the wallet since: whoever settles it comes through here first.
@@ -335,9 +348,10 @@ class Settlement:
         named = [line.account for draft in self.drafts.all for line in draft.lines]
         new = [account for account in named if account.id is None]
         if new:
-            ledger.make_accounts(new)
+            made = ledger.make_accounts(new)
+            # The first posting in a currency makes its first account of the house.
             accounts.confirm_currencies(
-                self._used[account.currency_pk] for account in new if account.player_id is None
+                self._used[account.currency_pk] for account in made if account.player_id is None
             )
         ledger.post(self.drafts.all)
         ledger.write_balances(self._wallets.values(), self._house.values())

@@ -14,7 +14,6 @@ from phoenix_site.common.exceptions import Detail, DomainError, InvalidInputErro
 from phoenix_site.common.ids import uuid7
 from players.services.registration import ensure_player, ensure_players
 from rewards.models import Hold
-from rewards.selectors.book import book_of
 from rewards.services.holds import HoldDesk, HoldState
 from rewards.services.pipe import settling
 from rewards.services.settlement import Settlement
@@ -70,11 +69,11 @@ def grant(tenant_id: str, move: MoveInput, *, key: str, actor: Actor, now: datet
     Raises: ``InvalidInputError``, ``PostingConflictError``. Repeats: the same key and content give
     the first movement. Locks: the player.
     """
-    currency = _currency(book_of(tenant_id), move.currency_id)
     _check_expiry(move.expires_at, now)
     player_id = ensure_player(tenant_id, move.user_id, now=now)
     cause = staff_cause(tenant_id, actor, reference=move.reference, reason=move.reason)
     with settling([player_id], now=now, keys=[(tenant_id, key)]) as at:
+        currency = _currency(at.book(tenant_id), move.currency_id)
         movement = at.credit(
             player_id, currency, move.amount, cause=cause, key=key, expires_at=move.expires_at
         )
@@ -89,10 +88,10 @@ def deduct(tenant_id: str, move: MoveInput, *, key: str, actor: Actor, now: date
     Raises: ``InsufficientBalanceError``, ``NotSpendableError``, ``InvalidInputError``,
     ``PostingConflictError``. Repeats, locks: as ``grant``.
     """
-    currency = _currency(book_of(tenant_id), move.currency_id)
     player_id = ensure_player(tenant_id, move.user_id, now=now)
     cause = staff_cause(tenant_id, actor, reference=move.reference, reason=move.reason)
     with settling([player_id], now=now, keys=[(tenant_id, key)]) as at:
+        currency = _currency(at.book(tenant_id), move.currency_id)
         movement = at.debit(player_id, currency, move.amount, cause=cause, key=key)
     _note("wallet.deducted", tenant_id, move, movement, actor=actor, now=now)
     return movement
@@ -115,7 +114,6 @@ def grant_bulk(
 
     Repeats: items posted before are ``duplicate``. Locks: the players in id order.
     """
-    book = book_of(tenant_id)
     valid = [move for move in moves if isinstance(move, MoveInput)]
     players = _ensure({(tenant_id, move.user_id) for move in valid}, now=now)
     request = key or str(uuid7())
@@ -126,6 +124,7 @@ def grant_bulk(
     results: list[BulkResult] = []
     posted = [(tenant_id, each) for each in keys]
     with settling(list(players.values()), now=now, keys=posted) as at:
+        book = at.book(tenant_id)
         for index, (move, item_key) in enumerate(zip(moves, keys, strict=True)):
             try:
                 movement = _grant_one(at, book, players, move, key=item_key, actor=actor)
@@ -193,13 +192,12 @@ def open_hold(
 
     Raises: as ``HoldDesk.open``. Repeats, locks: as ``grant``.
     """
-    currency = _currency(book_of(tenant_id), wanted.currency_id)
     player_id = ensure_player(tenant_id, wanted.user_id, now=now)
     cause = staff_cause(tenant_id, actor, reference=wanted.reference)
     with settling([player_id], now=now, keys=[(tenant_id, key)]) as at:
         return at.part(HoldDesk).open(
             player_id,
-            currency,
+            _currency(at.book(tenant_id), wanted.currency_id),
             wanted.amount,
             reference=wanted.reference,
             cause=cause,
