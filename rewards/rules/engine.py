@@ -98,10 +98,10 @@ def judge(
     ]
     _decide_groups(drafts)
     if has_traces:
-        drafts = [
-            draft._replace(trace=draft.rule.condition.trace(root))
-            for draft, (_, root) in zip(drafts, met, strict=True)
-        ]
+        for place, (rule, root) in enumerate(met):
+            if rule.condition.comparisons:
+                trace = rule.condition.trace(root)
+                drafts[place] = drafts[place]._replace(trace=trace)
     return [_settle(draft, book, world) for draft in drafts]
 
 
