@@ -72,7 +72,8 @@ class LadderForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance._state.adding:  # noqa: SLF001 - a new row has its id already
-            self.initial |= {"levels": _NEW_LEVELS, "ladder_id": selectors.DEFAULT_LADDER_ID}
+            self.initial["levels"] = _NEW_LEVELS
+            self.initial["ladder_id"] = selectors.DEFAULT_LADDER_ID
         else:
             self.initial["expected_version"] = self.instance.version
 
