@@ -19,6 +19,8 @@ __all__ = ["Section", "find_value_faults", "merge_patch", "plain_json", "plain_n
 
 # Conditions nest 8 deep, each with a few levels of objects and lists.
 _MAX_NESTING: Final = 48
+# That of the largest float.
+_MAX_EXPONENT: Final = 308
 _is_unstorable = re.compile("[\x00\ud800-\udfff]").search
 
 
@@ -122,6 +124,9 @@ def plain_number(value: Decimal) -> int | float:
 
     Raises: ``ValueError`` if it has more digits than that.
     """
+    # Written in a few characters, it would be gigabytes as a whole number.
+    if value.adjusted() > _MAX_EXPONENT:
+        raise ValueError("has a number that is too large")
     if value == value.to_integral_value():
         return int(value)
     number = float(value)

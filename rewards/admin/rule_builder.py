@@ -17,6 +17,7 @@ from phoenix_site.common.zones import zone_names
 from rewards.admin.rule_fields import field_of, initial_of, said_of
 from rewards.admin.rule_forms import RuleForm
 from rewards.admin.rule_words import trial_document
+from rewards.constants import AMOUNT_DIGITS
 from rewards.models import Rule
 from rewards.rules.event_fields import COMMON_FIELDS, fields_for
 from rewards.rules.meaning import meaning_of
@@ -192,7 +193,7 @@ class RuleBuilder:
 
     def library_view(self, request: HttpRequest) -> HttpResponse:
         """Answer what rules of a tenant may give and name."""
-        tenant_id = request.GET.get("tenant", "")
+        tenant_id = request.GET.get("tenant", "").replace("\0", "?")
         seen = visible_tenant_ids(request)
         if not (self.has_add_permission(request) or self.has_change_permission(request)):
             raise PermissionDenied
@@ -265,7 +266,7 @@ def _missing_label(form: RuleForm, detail: Detail) -> str | None:
     name = field_of(detail.field, is_platform=form.is_platform)
     label = str(form.fields[name].label) if name in form.fields else detail.field
     emptied = _EMPTY_LISTS.get(detail.field)
-    if emptied == "names" and not (form.document.get("trigger") or {}).get("names"):
+    if emptied == "names" and not _names_in(form):
         return label
     if emptied == "effects" and not form.document.get("effects"):
         return label
@@ -291,7 +292,7 @@ def _shown(value: Any) -> Any:
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return f"{value:f}" if abs(value.adjusted()) <= AMOUNT_DIGITS else str(value)
     return value
 
 
@@ -305,14 +306,14 @@ def _offered(form: RuleForm, tenant_id: str | None) -> Mapping[str, Any]:
         return {"types": [], "fields": common}
     now = timezone.now()
     catalog = event_catalog(tenant_id, now=now)
-    names = (form.document.get("trigger") or {}).get("names") or []
+    names = _names_in(form)
     seen = [
         {
             "path": each.path,
             "kind": each.kind,
             "hint": f"e.g. {each.example}" if each.example else "",
         }
-        for each in fields_for(catalog, [name for name in names if isinstance(name, str)])
+        for each in fields_for(catalog, names)
     ]
     wallets = [
         {"path": f"wallet.{each.value}.{part}", "kind": "number", "hint": f"{each.label}, {hint}"}
@@ -321,6 +322,12 @@ def _offered(form: RuleForm, tenant_id: str | None) -> Mapping[str, Any]:
     ]
     types = [[each.name, f"last {_ago(now, each.last_at)}"] for each in catalog.types[:MAX_TYPES]]
     return {"types": types, "fields": [*seen, *common, *wallets]}
+
+
+def _names_in(form: RuleForm) -> list[str]:
+    trigger = form.document.get("trigger")
+    names = trigger.get("names") if isinstance(trigger, Mapping) else None
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _ago(now: datetime, then: datetime) -> str:

@@ -177,7 +177,7 @@ def _moment(value: Any) -> Any:
 def _trigger(cleaned: Mapping[str, Any]) -> dict[str, Any]:
     kind = cleaned.get("trigger_type") or "event"
     names = cleaned.get("platform_names" if kind == "platform" else "event_names")
-    return {"type": kind, "names": list(names or [])}
+    return {"type": kind, "names": [] if names is None else names}
 
 
 def _kept_conditions(tree: Any, stored: Mapping[str, Any] | None) -> Any:

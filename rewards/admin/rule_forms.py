@@ -18,7 +18,7 @@ from phoenix_site.common.admin import (
 from phoenix_site.common.exceptions import Detail, DomainError
 from phoenix_site.common.json_fields import JsonField, pretty
 from rewards.admin.rule_fields import document_of, field_of, initial_of, said_of
-from rewards.constants import PLATFORM_EVENTS
+from rewards.constants import AMOUNT_DIGITS, PLATFORM_EVENTS
 from rewards.exceptions import DocumentError
 from rewards.models import Rule
 from rewards.rules.event_fields import PLATFORM_FIELDS
@@ -81,7 +81,11 @@ def _whole(label: str, help_text: str = "", **options: Any) -> forms.IntegerFiel
 
 def _number(label: str, help_text: str = "") -> forms.DecimalField:
     return forms.DecimalField(
-        label=label, required=False, widget=_text(inputmode="decimal"), help_text=help_text
+        label=label,
+        required=False,
+        max_digits=AMOUNT_DIGITS,
+        widget=_text(inputmode="decimal"),
+        help_text=help_text,
     )
 
 
@@ -241,13 +245,17 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def _from_json(self, cleaned: Mapping[str, Any]) -> Mapping[str, Any]:
         document = cleaned.get("document_json")
-        if not isinstance(document, Mapping):
-            self.add_error("document_json", "This must be an object, the document of a rule.")
-            return {}
         # Names come from the document then: what the fields beside it lack is no fault.
         for name in ("rule_id", "name", "kind"):
             self.errors.pop(name, None)
+        if not isinstance(document, Mapping):
+            self.add_error("document_json", "This must be an object, the document of a rule.")
+            return {}
         return {**document, **self._fixed()}
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # The service checks the whole document, and the database that ids are given once.
+        return {field.name for field in Rule._meta.get_fields()}
 
     def _with_fixed(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
         return {**cleaned, **self._fixed()}

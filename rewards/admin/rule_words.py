@@ -35,12 +35,18 @@ REASON_WORDS: Final[Mapping[str, str]] = {
 }
 
 
+# A number with more would fill the page.
+_MOST_DIGITS: Final = 40
+
+
 def trial_document(rows: Sequence[TrialRow], names: Names) -> dict[str, Any]:
     """Return what the builder shows of a trial."""
     if not rows:
         return {"rows": [], "note": "No events of these types have arrived lately."}
     fired = sum(row.is_fired for row in rows)
-    note = f"It would fire for {fired} of the last {len(rows)} events that came in, the newest first."
+    note = (
+        f"It would fire for {fired} of the last {len(rows)} events that came in, the newest first."
+    )
     return {"rows": [_trial_row(row, names) for row in rows], "note": note}
 
 
@@ -98,7 +104,7 @@ def plain(value: Any) -> str:
     if isinstance(value, datetime):
         return format_utc(value)
     number = as_number(value)
-    if number is not None:
+    if number is not None and abs(Decimal(number).adjusted()) <= _MOST_DIGITS:
         text = f"{Decimal(number):,f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, list | tuple):

@@ -92,7 +92,8 @@ def why_url(**asked: object) -> str:
 
 def _read(request: HttpRequest) -> Question:
     """Return the question with what it names, within the tenants of the person."""
-    given = {name: request.GET.get(name, "").strip() for name in _NAMES}
+    # The database's texts cannot hold what addresses can.
+    given = {name: request.GET.get(name, "").replace("\0", "?").strip() for name in _NAMES}
     asked = Question(given["tenant"], given["player"], given["event"], given["rule"])
     if given["grant"]:
         _from_grant(asked, request, given["grant"])

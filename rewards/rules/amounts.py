@@ -6,7 +6,7 @@ What is no number, missing or negative is 0. Amounts are exact until a currency 
 from decimal import Context, Decimal
 from typing import Any, Final
 
-from phoenix_site.common.documents import Section, plain_json
+from phoenix_site.common.documents import Section, plain_json, plain_number
 from phoenix_site.common.expressions import ExpressionError, ExpressionFailure, compile_expression
 from phoenix_site.common.paths import (
     Reader,
@@ -17,6 +17,7 @@ from phoenix_site.common.paths import (
     parse_path,
 )
 from rewards.types.book import CurrencyView
+from rewards.types.money import MAX_AMOUNT
 from rewards.types.rules import Amount, Root
 
 __all__ = ["NO_AMOUNT", "fixed", "read_amount"]
@@ -53,6 +54,7 @@ def read_amount(parent: Section, key: str, currency: CurrencyView | None = None)
         return NO_AMOUNT
     document = parent.raw(key)
     kind = document.get("type") if isinstance(document, dict) else None
+    kind = kind if isinstance(kind, str) else None
     if kind in _UNBUILT:
         parent.refuse(f"{key}.type", "not supported yet")
         return NO_AMOUNT
@@ -75,11 +77,25 @@ def _positive(section: Section, key: str, currency: CurrencyView | None) -> Deci
     value = section.number(key)
     if value is None:
         return _ZERO
-    if value <= 0:
-        section.refuse(key, "must be greater than 0")
-    elif currency is not None and not currency.fits(value):
-        section.refuse(key, f"has more than the {currency.decimal_places} decimals of its currency")
+    fault = _fault_of(value, currency)
+    if fault is not None:
+        section.refuse(key, fault)
+        return _ZERO
     return value
+
+
+def _fault_of(value: Decimal, currency: CurrencyView | None) -> str | None:
+    if value <= 0:
+        return "must be greater than 0"
+    if value >= MAX_AMOUNT:
+        return "is larger than any amount can be"
+    try:
+        plain_number(value)
+    except ValueError as exc:
+        return str(exc)
+    if currency is not None and not currency.fits(value):
+        return f"has more than the {currency.decimal_places} decimals of its currency"
+    return None
 
 
 def _field(section: Section) -> tuple[str, Reader]:

@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 _GAP: Final = "…"
+# A number with more would fill the page.
+_MOST_DIGITS: Final = 40
 EVENT_WORDS: Final[Mapping[str, str]] = {
     "leaderboard.placed": "a place on a closed leaderboard",
     "achievement.unlocked": "an achievement unlocked",
@@ -333,6 +335,8 @@ def _given(mapping: Mapping[str, Any], key: str) -> str:
 
 
 def _number(number: Decimal | int) -> str:
+    if abs(Decimal(number).adjusted()) > _MOST_DIGITS:
+        return str(number)
     text = f"{Decimal(number):,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -138,7 +138,9 @@ class Effects:
         if kind == "mission":
             section.refuse("goal", "not supported yet")
         elif kind == "achievement":
-            return "achievement", self._check_goal(section, id_text, self._references.achievement_ids)
+            return "achievement", self._check_goal(
+                section, id_text, self._references.achievement_ids
+            )
         elif kind == "streak":
             return "streak", self._check_goal(section, id_text, self._references.streak_ids)
         elif text:
@@ -171,6 +173,7 @@ _READERS: Final = {
 def open_effect(document: Any, path: str, faults: list[Any]) -> Section | None:
     """Return the section of one effect, ``None`` when its type says nothing that is known."""
     kind = document.get("type") if isinstance(document, dict) else None
+    kind = kind if isinstance(kind, str) else None
     if kind in _UNBUILT_TYPES:
         Section({"type": kind}, path, faults, keys=("type",)).refuse("type", "not supported yet")
         return None

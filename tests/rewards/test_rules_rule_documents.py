@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any
 
@@ -283,3 +284,38 @@ def test_rules_of_a_group_agree_on_its_mode() -> None:
 @pytest.mark.parametrize("rule_id", ["explain", "dry-run", "history", "Big", "-a", "a" * 65, 5])
 def test_an_id_that_is_no_slug_or_stands_in_a_path_is_refused(rule_id: Any) -> None:
     assert list(faults_of(document(rule_id=rule_id))) == ["rule_id"]
+
+
+@pytest.mark.parametrize("number", ["1e100", "1e300000000", "1e-300000000", "-1e300000000"])
+@pytest.mark.parametrize("place", ["fixed", "factor", "cost", "cap", "condition"])
+def test_numbers_beyond_all_measure_are_answered_at_once(number: str, place: str) -> None:
+    value = Decimal(number)
+    changes: dict[str, dict[str, Any]] = {
+        "fixed": {"effects": [_credit({"type": "fixed", "amount": value})]},
+        "factor": {
+            "effects": [_credit({"type": "multiplier", "field": "attrs.a", "factor": value})]
+        },
+        "cost": {"limits": {"budget": {"cost": value}}},
+        "cap": {"limits": {"amount": {"day": value}}},
+        "condition": {"conditions": {"attrs.a": {"gte": value}}},
+    }
+
+    # A hundred digits are far too many for an amount, and any number may be compared with.
+    is_fit = number == "1e100" and place not in ("fixed", "factor")
+    with nullcontext() if is_fit else pytest.raises(DocumentError):
+        parse_rule(document(**changes[place]), book=BOOK)
+
+
+@pytest.mark.parametrize("kind", [["a"], {"a": 1}, 5, None])
+def test_a_type_that_is_no_text_is_a_fault(kind: Any) -> None:
+    effects = [{"type": kind}, _credit({"type": kind, "amount": 1})]
+
+    with pytest.raises(DocumentError) as caught:
+        parse_rule(document(effects=effects), book=BOOK)
+
+    paths = {detail.field for detail in caught.value.details}
+    assert {"effects.0.type", "effects.1.amount.type"} <= paths
+
+
+def _credit(amount: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "credit", "currency_id": "gold", "amount": amount}
