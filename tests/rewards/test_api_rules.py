@@ -167,6 +167,17 @@ def test_a_planned_change_is_shown_and_given_up_by_one_at_once(admin: Api) -> No
     assert RuleChange.objects.count() == 1
 
 
+def test_a_status_is_asked_for_in_the_right_words(admin: Api) -> None:
+    admin.post("rules", document())
+
+    answer = admin.post(
+        "rules/big-win/activate", {"version": "1", "at": "soon", "reason": 5, "when": "now"}
+    )
+
+    fields = {each["field"] for each in answer.json()["details"]}
+    assert fields == {"version", "at", "reason", "when"}
+
+
 def test_acceptance_15_a_dry_run_over_http(admin: Api, tenant: Tenant) -> None:
     sword = item(tenant)
     admin.post("rules", document(effects=[grant(sword)], limits={"per_player": {"day": 1}}))
@@ -291,6 +302,22 @@ def test_an_earning_rule_is_changed_paused_and_archived(admin: Api) -> None:
     assert listed["total"] == 1
     assert gone.status_code == 204
     assert admin.get("wallet/earning-rules").json()["total"] == 0
+
+
+def test_an_earning_rule_waits_if_asked_to_and_is_copied(admin: Api) -> None:
+    made = admin.post("wallet/earning-rules", {**EARNING, "active": False, "rule_id": "xp-games"})
+    copied = admin.post("wallet/earning-rules/xp-games/duplicate", {"max_per_day": 10})
+    put = admin.put("wallet/earning-rules/xp-games", {**EARNING, "active": False})
+    on = admin.patch("wallet/earning-rules/xp-games", {"active": True})
+    off = admin.put("wallet/earning-rules/xp-games", {**EARNING, "active": False})
+    wrong = admin.post("wallet/earning-rules", {**EARNING, "active": "yes", "event_type": None})
+
+    assert (made.json()["id"], made.json()["active"]) == ("xp-games", False)
+    assert (copied.json()["active"], copied.json()["max_per_day"]) == (False, 10)
+    assert (put.json()["active"], put.json()["version"]) == (False, 1)
+    assert (on.json()["active"], off.json()["active"]) == (True, False)
+    assert {each["field"] for each in wrong.json()["details"]} == {"active", "event_type"}
+    assert admin.get("wallet/earning-rules", status="inactive").json()["total"] == 2
 
 
 def test_faults_of_an_earning_rule_name_its_own_fields(admin: Api) -> None:

@@ -9,8 +9,11 @@ from ingestion.services import quarantine
 from rewards.constants import RULES
 from rewards.models import (
     AchievementProgress,
+    Coupon,
+    CouponCode,
     LedgerTransaction,
     Refusal,
+    RewardConfig,
     RuleBudget,
     RuleNotice,
     RuleUse,
@@ -18,9 +21,10 @@ from rewards.models import (
 from rewards.rules import engine
 from rewards.services import ladders, rule_desk, rules
 from rewards.services import refusals as refusal_service
+from rewards.services.documents import bump
 from tenants.models import AuditEntry, Tenant
 from tenants.services.audit import SYSTEM
-from tests.rewards import achievement_cast
+from tests.rewards import achievement_cast, coupon_cast
 from tests.rewards.rule_log import (
     BEFORE,
     NOON,
@@ -151,6 +155,36 @@ def test_one_firing_applies_all_its_effects_as_one_group(tenant: Tenant) -> None
         *("credit", "grant", "debit", "grant", "progress")
     ]
     assert AchievementProgress.objects.get().added == 2
+
+
+def test_a_rule_gives_codes_configs_and_progress_of_streaks(tenant: Tenant) -> None:
+    sword = item(tenant, unit_cost=2)
+    coupon = coupon_cast.make_coupon(tenant)
+    tiers = [{"name": "all", "threshold": 1, "item_ids": [str(sword.pk)], "by_category": {}}]
+    config = RewardConfig.objects.create(
+        tenant=tenant, name="Bundle", config_type="achievement", tiers=tiers
+    )
+    active(
+        tenant,
+        effects=[
+            {"type": "coupon", "coupon_id": str(coupon.pk)},
+            {"type": "grant", "reward_config_id": str(config.pk)},
+        ],
+    )
+    send(tenant)
+    process()
+    Coupon.objects.update(status="archived")
+    bump(tenant.pk)
+    send(tenant)
+    process()
+
+    first, second = firings(tenant)
+    code = CouponCode.objects.get(player__external_id="ana")
+    assert first.effects[0]["code"] == code.code
+    assert first.effects[1]["reward_config_id"] == str(config.pk)
+    assert (first.cost, len(grants(tenant))) == (2, 2)
+    # Archived meanwhile: said, and no reason to withhold the rest.
+    assert "error" in second.effects[0]
 
 
 def test_a_debit_that_the_wallet_cannot_pay_refuses_the_whole_firing(tenant: Tenant) -> None:
