@@ -121,7 +121,7 @@ def dashboard_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def build_dashboard(scope: Scope, *, now: datetime) -> dict[str, Any]:
-    """Return every number of the page. Queries: 10 at most, however much there is to see."""
+    """Return every number of the page. Queries: 18 at most, however much there is to see."""
     pulse = _pulse(scope)
     lag = ingestion.consumer_lag(bound=LAG_BOUND)
     quarantined = _quarantined(scope)

@@ -356,7 +356,7 @@ def test_looking_costs_the_same_for_one_board_and_for_many(
     assert len(data["boards"]) == dashboard.LISTED_ROWS
     assert len(many) == len(one)
     # Beside session and person.
-    assert len(many) <= 2 + 10
+    assert len(many) <= 2 + 20
 
 
 def test_many_browsers_share_one_look(boss: Client, tenant_a: Tenant) -> None:

@@ -21,6 +21,7 @@ from ingestion.models import Event, QuarantineEntry
 from leaderboards.models import LateEvent, Leaderboard, Snapshot, Window
 from leaderboards.services import boards
 from players.models import Ban, Player, PlayerTag
+from rewards.models import Grant
 from tenants.models import AuditEntry, Credential, Delivery, Membership, Tenant
 from tenants.services import audit
 from tests.conftest import CLEO
@@ -322,3 +323,24 @@ def test_the_board_form_tries_no_event_of_b(
     assert foreign.json()["trial"]["rows"] == []
     assert not discloses(foreign)
     assert of_board.status_code == 404
+
+
+def test_why_explains_nothing_of_b(client: Client, their_objects: dict[type[Model], Model]) -> None:
+    page = "/admin/rewards/rule/why/"
+    names: list[dict[str, Any]] = [
+        {"tenant": "tenant-b", "player": CLEO},
+        {"tenant": "tenant-b", "event": "cleos-event"},
+        {"tenant": "tenant-a", "event": "cleos-event"},
+        {"tenant": "tenant-a", "player": CLEO},
+        {"grant": their_objects[Grant].pk},
+    ]
+
+    for asked in names:
+        answer = client.get(page, asked)
+        assert answer.status_code == 200
+        # What was asked stands in the form again; nothing that is theirs does.
+        assert not answer.context["outcomes"]
+        assert not answer.context["steps"]
+        assert not answer.context["events"]
+        assert answer.context["event_text"] == ""
+    assert client.get("/admin/rewards/rule/library/", {"tenant": "tenant-b"}).status_code == 404

@@ -84,7 +84,8 @@ class WhyPages:
 
 def why_url(**asked: object) -> str:
     """Return the address of the page for ``tenant``, ``event``, ``rule``, ``grant``, ``firing``…"""
-    return f"{reverse('admin:rewards_rule_why')}?{urlencode({k: v for k, v in asked.items() if v})}"
+    query = urlencode({name: str(value) for name, value in asked.items() if value})
+    return f"{reverse('admin:rewards_rule_why')}?{query}"
 
 
 # --- The question --------------------------------------------------------------------------------

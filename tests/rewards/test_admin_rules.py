@@ -15,6 +15,7 @@ from django.utils import timezone
 from rewards.admin.rule_fields import document_of, initial_of
 from rewards.models import Firing, Grant, Refusal, Rule, RuleUse
 from rewards.rules.rule_documents import parse_rule
+from rewards.services.documents import bump
 from tenants.models import AuditEntry, Tenant
 from tests.rewards import rule_log
 from tests.rewards.rule_log import active, credit, currency, draft, item, process, send
@@ -420,7 +421,7 @@ def test_the_library_has_what_the_tenant_can_give(client: Client, gold: Tenant) 
     item(gold, "Sword", unit_cost=5)
     item(gold, "Idle", is_active=False)
     currency(gold, "EUR", kind="cash")
-    rule_log.bump(gold.pk)
+    bump(gold.pk)
 
     found = client.get(f"{LIST}library/", {"tenant": "tenant-a"}).json()
 

@@ -253,7 +253,8 @@ def test_the_card_shows_balances_of_another_time(
 
 
 def test_the_card_says_what_keeps_a_player_from_rewards(client: Client, played: Tenant) -> None:
-    Player.objects.update(is_opted_out=True, opt_reasons=["Enough"], status="self_excluded")
+    opting = {"is_opted_out": True, "opt_reasons": ["Enough"], "opt_changed_at": timezone.now()}
+    Player.objects.update(**opting, status="self_excluded")
 
     text = text_of(client.get(card()))
 
