@@ -1,3 +1,5 @@
+"""Tasks of the rules: their consumer, planned changes, old refusals."""
+
 from typing import Any
 
 from celery import shared_task
@@ -21,6 +23,7 @@ _PASSING: dict[str, Any] = {
 
 @shared_task(name="rewards.tasks.apply_rules", ignore_result=True, **_PASSING)
 def apply_rules(shard: int) -> None:
+    """Process what waits in a shard."""
     nudge_taken(RULES, shard)
     if consumer.drain_shard(shard, clock=timezone.now):
         send_nudges([shard], consumers=[RULES])
@@ -28,9 +31,11 @@ def apply_rules(shard: int) -> None:
 
 @shared_task(name="rewards.tasks.sweep_rules", ignore_result=True)
 def sweep_rules() -> None:
+    """Let rules show planned changes that are due."""
     rule_changes.apply_planned(now=timezone.now())
 
 
 @shared_task(name="rewards.tasks.purge_refusals", ignore_result=True)
 def purge_refusals() -> None:
+    """Forget refusals that are too old."""
     refusals.purge_refusals(now=timezone.now())
