@@ -65,7 +65,7 @@ class Bench:
     def set_up(self) -> None:
         """Lift the sandbox's limits and make the boards that events will match."""
         limits = dict.fromkeys(
-            ("ingestion", "query_player", "query_tenant"), BENCH_LIMIT_PER_MINUTE
+            ("ingestion", "query_player", "query_tenant", "admin"), BENCH_LIMIT_PER_MINUTE
         )
         self.sql(
             "UPDATE tenants_tenant SET limits = %s, max_sockets = 10000 WHERE id = %s",

@@ -23,7 +23,6 @@ from leaderboards.constants import (
     MIN_SNAPSHOT_SECONDS,
 )
 from leaderboards.exceptions import ConfigError
-from phoenix_site.common.documents import Section, plain_json, plain_number
 from leaderboards.rules.scores import ScoreRangeError, to_scaled, to_scaled_exactly
 from leaderboards.rules.windows import WEEKDAYS
 from leaderboards.types import (
@@ -41,6 +40,7 @@ from leaderboards.types import (
     TimeframeType,
 )
 from phoenix_site.common.conditions import ConditionError, compile_condition
+from phoenix_site.common.documents import Section, plain_json, plain_number
 from phoenix_site.common.expressions import ExpressionError, compile_expression
 from phoenix_site.common.faults import Fault
 from phoenix_site.common.times import format_utc

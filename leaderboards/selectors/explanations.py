@@ -16,11 +16,11 @@ from ingestion import selectors as ingestion
 from ingestion.types import StoredEvent
 from leaderboards.constants import SCORING
 from leaderboards.models import Leaderboard, Window
-from phoenix_site.common.documents import plain_number
 from leaderboards.rules.scores import from_scaled
 from leaderboards.selectors import boards
 from leaderboards.selectors.replays import Replay, Step, open_replay, status_history
 from leaderboards.selectors.windows import windows_holding
+from phoenix_site.common.documents import plain_number
 from phoenix_site.common.expressions import compile_expression
 from phoenix_site.common.paths import ABSENT, compile_reader, parse_path
 

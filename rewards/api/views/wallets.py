@@ -164,7 +164,9 @@ class DeductView(MoveView):
 class BulkGrantView(WalletView):
     """Where many players are given amounts at once."""
 
-    @extend_schema(request=shapes.BulkGrantInput, responses={200: shapes.BulkGrantOutput}, tags=_TAG)
+    @extend_schema(
+        request=shapes.BulkGrantInput, responses={200: shapes.BulkGrantOutput}, tags=_TAG
+    )
     @idempotent
     def post(self, request: Request, **_kwargs: Any) -> HttpResponse:
         """Give amounts to many players; each item has its own verdict."""
