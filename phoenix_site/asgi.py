@@ -5,9 +5,9 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "phoenix_site.settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-django_application: Any = get_asgi_application()
+django.setup(set_prefix=False)
 
 # Apps must be loaded before anything that imports their models.
 from channels.routing import URLRouter
@@ -15,10 +15,19 @@ from django.conf import settings
 from django.urls import re_path
 
 from leaderboards import routing as leaderboards_routing
-from phoenix_site.common.handler import AsgiApp, Receive, Scope, Send, SlimHandler
+from phoenix_site.common.handler import (
+    AsgiApp,
+    OneThreadHandler,
+    Receive,
+    Scope,
+    Send,
+    SlimHandler,
+)
 from phoenix_site.common.websockets import unknown_path
 from phoenix_site.fast_urls import fast_urlpatterns
 from phoenix_site.lifespan import Lifespan
+
+django_application: Any = OneThreadHandler()
 
 
 def build_application() -> AsgiApp:

@@ -259,15 +259,6 @@ TABS: Final = (
         (("Active", "active"), ("Inactive", "inactive"), ("Archived", "archived")),
     ),
     Tabs(
-        "rewards.rule",
-        "admin:rewards_rule_changelist",
-        "status__exact",
-        (
-            *(("Draft", "draft"), ("Active", "active"), ("Paused", "paused")),
-            ("Archived", "archived"),
-        ),
-    ),
-    Tabs(
         "leaderboards.window",
         "admin:leaderboards_window_changelist",
         "state__exact",

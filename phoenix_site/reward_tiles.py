@@ -58,12 +58,12 @@ def _grants_tile(found: RewardsActivity) -> dict[str, str]:
 def _proof_tile(found: RewardsActivity, now: datetime) -> dict[str, str]:
     url = reverse("admin:rewards_proof_changelist")
     if found.proved_at is None:
-        return tile("Ledger proof", "-", tone="warn", hint="Not proved yet", url=url)
+        return tile("Ledger proof", "-", tone="warn", hint="Not proven yet", url=url)
     if found.differences:
         text = f"{found.differences:,}"
         return tile("Ledger proof", text, tone="bad", hint="differences found", url=url)
     age = seconds_text((now - found.proved_at).total_seconds())
-    return tile("Ledger proof", "Right", tone="good", hint=f"Proved {age} ago", url=url)
+    return tile("Ledger proof", "Right", tone="good", hint=f"Proven {age} ago", url=url)
 
 
 def _counted_to(count: int) -> str:

@@ -35,6 +35,12 @@ def gateway_urlpatterns(gateways: frozenset[str]) -> list[Any]:
     patterns: list[Any] = [*ingestion.common_urlpatterns]
     if "ingestion" in gateways:
         patterns += ingestion.ingestion_urlpatterns
+    # Paths are tried one by one: those that many players ask come first.
+    if "query" in gateways or "admin" in gateways:
+        # One path, two gateways: the kind of credential decides (spec 02 ADM-120).
+        patterns += [*leaderboards.shared_urlpatterns, *rewards.shared_urlpatterns]
+    if "query" in gateways:
+        patterns += [*leaderboards.query_urlpatterns, *rewards.query_urlpatterns]
     if "admin" in gateways:
         patterns += [
             *tenants.admin_urlpatterns,
@@ -42,11 +48,6 @@ def gateway_urlpatterns(gateways: frozenset[str]) -> list[Any]:
             *leaderboards.admin_urlpatterns,
             *rewards.admin_urlpatterns,
         ]
-    if "query" in gateways or "admin" in gateways:
-        # One path, two gateways: the kind of credential decides (spec 02 ADM-120).
-        patterns += [*leaderboards.shared_urlpatterns, *rewards.shared_urlpatterns]
-    if "query" in gateways:
-        patterns += [*leaderboards.query_urlpatterns, *rewards.query_urlpatterns]
     if "docs" in gateways:
         patterns += docs_urlpatterns()
     if "ops" in gateways:

@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any
 
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.core.handlers.base import BaseHandler
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import Resolver404, URLResolver
 from django.urls.resolvers import RegexPattern, RoutePattern
 
@@ -28,6 +31,23 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
+
+
+class OneThreadHandler(ASGIHandler):
+    """Django's ASGI handler with one thread hop for a request, not one for every middleware.
+
+    Some middleware is written for threads only. Between two that are not, Django changes from the
+    event loop to a thread and back; here all of them and the view run in the request's thread.
+    """
+
+    def __init__(self) -> None:
+        # The parent's own would build a chain of coroutines.
+        BaseHandler.__init__(self)
+        self.load_middleware(is_async=False)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the response of the whole chain, made in the request's thread."""
+        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
 
 
 class ClientGoneError(Exception):
