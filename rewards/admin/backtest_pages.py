@@ -239,12 +239,14 @@ class BacktestPages:
 
 def _defaults(rule: Rule, now: datetime) -> dict[str, Any]:
     since = (now - timedelta(days=DEFAULT_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+    # The field has no seconds: the next minute holds what happened in this one.
+    until = now + timedelta(minutes=1)
     is_new = rule.active_version not in (None, rule.version)
     return {
         "version": rule.version,
         "compare_to": rule.active_version if is_new else "",
         "since": f"{since:%Y-%m-%d %H:%M}",
-        "until": f"{now:%Y-%m-%d %H:%M}",
+        "until": f"{until:%Y-%m-%d %H:%M}",
         "start": "empty",
     }
 

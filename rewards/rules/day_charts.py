@@ -56,7 +56,7 @@ def day_chart(counts: Mapping[date, int], first: date, last: date, *, unit: str)
     days = _days(first, last)
     if not days or len(days) > _MOST_DAYS:
         return None
-    top = _round_up(max(counts.values(), default=1))
+    top = _round_up(max(2, max(counts.values(), default=0)))
     span = WIDTH - _LEFT - _RIGHT
     step, tall = span / len(days), HEIGHT - _TOP - _BOTTOM
     bars = [

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const { element, textInput, select, button, removeButton, number, isNumber, numberText, editors } = window.phoenixRules;
+  const { element, textInput, select, button, removeButton, number, isNumber, numberText, redraw, editors } = window.phoenixRules;
 
   const GROUPS = [["and", "All of these hold"], ["or", "At least one of these holds"], ["not", "None of these holds"]];
   const OPERATORS = [
@@ -99,11 +99,8 @@
 
     draw() { this.box.replaceChildren(this.group(this.root, null, 1)); this.get(); }
 
-    refresh() {
-      // Kinds may be known only now, and choices with them; what is being typed in stays.
-      const focused = document.activeElement;
-      if (!this.box.contains(focused)) this.draw();
-    }
+    /* Kinds may be known only now, and operators with them. */
+    refresh() { redraw(this.box, () => this.draw()); }
 
     group(node, parent, depth) {
       const kind = select("How the conditions go together", GROUPS, node.group, (value) => { node.group = value; this.changed(); });
@@ -143,7 +140,7 @@
 
     fillComparison(node, parent) {
       const known = window.phoenixRules.fields.get(node.field)?.kind;
-      const redraw = (part) => { this.fillComparison(node, parent); node.element.querySelector(`[data-part="${part}"]`)?.focus(); this.changed(); };
+      const again = (part) => { this.fillComparison(node, parent); node.element.querySelector(`[data-part="${part}"]`)?.focus(); this.changed(); };
       const field = textInput("Field, such as attrs.bet", node.field, (text) => {
         node.field = text;
         const kind = window.phoenixRules.fields.get(text)?.kind;
@@ -152,11 +149,11 @@
       }, { list: "phoenix-fields", "data-part": "field" });
       const allowed = node.kind === "expression" ? ORDERED : (FITTING[known] ?? OPERATORS.map(([op]) => op));
       const operators = OPERATORS.filter(([op]) => allowed.includes(op) || op === node.op);
-      const op = select("Operator", operators, node.op, (value) => { node.op = value; redraw("op"); }, { unknown: "" });
+      const op = select("Operator", operators, node.op, (value) => { node.op = value; again("op"); }, { unknown: "" });
       op.dataset.part = "op";
       const parts = [field, op];
       if (node.op !== "exists") {
-        const kind = select("Compared with a", KINDS, node.kind, (value) => { this.setKind(node, value); redraw("kind"); });
+        const kind = select("Compared with a", KINDS, node.kind, (value) => { this.setKind(node, value); again("kind"); });
         kind.dataset.part = "kind";
         parts.push(kind);
       }

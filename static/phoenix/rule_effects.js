@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const { element, textInput, select, button, removeButton, number, isNumber, numberText, editors } = window.phoenixRules;
+  const { element, textInput, select, button, removeButton, number, isNumber, numberText, redraw, editors } = window.phoenixRules;
 
   const TYPES = [
     ["item", "Give an item"], ["config", "Give by a reward config"], ["credit", "Credit a currency"], ["debit", "Debit a currency"],
@@ -57,7 +57,7 @@
 
     get() { return this.effects.map(trimmed); }
 
-    refresh() { if (!this.box.contains(document.activeElement)) this.draw(); }
+    refresh() { redraw(this.box, () => this.draw()); }
 
     draw() {
       const cards = this.effects.map((effect, at) => this.card(effect, at));

@@ -93,7 +93,7 @@
       const controls = [...this.form.querySelectorAll(`[name="${CSS.escape(name)}"]`)];
       for (const control of controls) {
         const isChecked = control.type === "checkbox" && (value ?? []).includes(control.value);
-        const next = control.type === "checkbox" ? isChecked : String(value ?? "");
+        const next = control.type === "checkbox" ? isChecked : rules.numberText(value);
         const key = control.type === "checkbox" ? "checked" : "value";
         if (control.type === "hidden" || control[key] === next) continue;
         control[key] = next;
@@ -111,7 +111,7 @@
 
     async post(url) {
       const answer = await fetch(url, { method: "POST", body: this.body(), headers: { "X-Requested-With": "fetch" } });
-      return answer.ok && !answer.redirected ? answer.json() : null;
+      return answer.ok && !answer.redirected ? rules.parse(await answer.text()) : null;
     }
 
     async ask() {

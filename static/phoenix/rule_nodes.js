@@ -71,6 +71,17 @@ window.phoenixRules = (() => {
     datalist.replaceChildren(...entries.map(([value, label]) => element("option", { value, label: label || null })));
   }
 
+  /* Draws anew what is in `box`; whoever types there goes on typing at the same place. */
+  function redraw(box, draw) {
+    const controls = () => [...box.querySelectorAll("input, select, button, textarea")];
+    const at = controls().indexOf(document.activeElement);
+    const { selectionStart: start = null, selectionEnd: end = null } = at < 0 ? {} : document.activeElement;
+    draw();
+    const again = at < 0 ? null : controls()[at];
+    again?.focus();
+    if (start !== null && again?.type === "text") again.setSelectionRange(start, end);
+  }
+
   function clearFaults(form) {
     for (const said of form.querySelectorAll(".phoenix-fault")) said.remove();
     for (const marked of form.querySelectorAll("[data-faulty]")) {
@@ -102,7 +113,7 @@ window.phoenixRules = (() => {
     const node = place.closest("[data-node]");
     if (node) node.append(said);
     else if (place.matches("[data-phoenix-editor]")) place.append(said);
-    else (place.closest(".field-line, .form-row, .max-w-2xl") ?? place.parentElement).append(said);
+    else place.after(said);
   }
 
   function showFaults(form, faults) {
@@ -111,7 +122,7 @@ window.phoenixRules = (() => {
   }
 
   return {
-    element, textInput, select, button, removeButton, parse, number, isNumber, numberText, fill, showFaults,
+    element, textInput, select, button, removeButton, parse, number, isNumber, numberText, fill, redraw, showFaults,
     editors: {},
     // What the tenant has and sends, filled by the form: see `rule_form.js`.
     library: { items: [], configs: [], currencies: [], goals: [], coupons: [] },

@@ -457,7 +457,7 @@ def test_the_front_page_counts_rewards(
         "Firings": ("1", "1 today (UTC)"),
         "Refusals today": ("1", "limit day 1"),
         "Failed grants": ("1", "1 open job in the background"),
-        "Ledger proof": ("-", "Not proved yet"),
+        "Ledger proof": ("-", "Not proven yet"),
     }
     assert found["as_of"]
 
