@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from ingestion.types import StoredEvent
+from rewards.rules.items import item_cost
 from rewards.rules.periods import local_date
 from rewards.types.book import Book
 from rewards.types.money import EXACT, ZERO
@@ -43,7 +44,7 @@ class Tally:
         self.cost = ZERO
         self.budget_reached_at: datetime | None = None
         self.shares: dict[str, _Share] = {}
-        self._costs = {pk: item.unit_cost for pk, item in book.items.items()}
+        self._costs = {pk: item_cost(item, book) for pk, item in book.items.items()}
         self._items: Counter[UUID] = Counter()
         self._credited: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._days: dict[str, _Share] = {}

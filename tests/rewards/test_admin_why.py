@@ -479,3 +479,21 @@ def test_rewards_are_on_the_front_page_of_those_who_may_see_rules(
     ops: AbstractUser, played: Tenant
 ) -> None:
     assert signed_in(ops).get("/admin/dashboard.json").json()["rewards"] is None
+
+
+def test_a_report_counts_what_money_in_items_costs(
+    client: Client, tenant_a: Tenant, now: datetime
+) -> None:
+    currency(tenant_a, unit_cost=Decimal("0.01"))
+    purse = item(
+        tenant_a, "Purse", reward_type="currency", payload={"currency_id": "gold", "amount": 50}
+    )
+    made = active(tenant_a, effects=[grant(purse)], now=now - timedelta(hours=1))
+    send(tenant_a, at=now, received_at=now)
+
+    url = client.post(f"{LIST}{made.pk}/backtests/", question(now)).headers["Location"]
+    run_jobs(now)
+    report = client.get(url).context["report"]
+
+    assert report["items"] == [("Purse", 1, "0.5")]
+    assert report["tiles"][2]["value"] == "0.5"
