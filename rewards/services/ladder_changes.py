@@ -127,7 +127,7 @@ def _apply_page(run: JobRun, ladder: Ladder, page: _Page) -> int:
             before = desk.standing(player_id, view.pk)
             after = moved(before, view.curve.level_for(total), policy)
             moves += after.level != before.level
-            desk.move(player_id, view, after, cause)
+            desk.move(player_id, view, after, cause, total=total)
     return moves
 
 

@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 from uuid import UUID, uuid5
 
 from django.db import IntegrityError, transaction
 
 from phoenix_site.common.arrays import IntegerArray, TimeArray, UuidArray
-from phoenix_site.common.documents import merge_patch
+from phoenix_site.common.documents import merge_patch, plain_number
 from phoenix_site.common.faults import Fault
 from rewards.exceptions import AlreadyExistsError, DocumentError
 from rewards.models import Currency, Job, Ladder, PlayerLevel, RewardItem
@@ -275,9 +276,18 @@ class LadderDesk:
             self._read()
         return self._standings.get((player_id, ladder_pk), _FIRST)
 
-    def move(self, player_id: UUID, ladder: LadderView, standing: Standing, cause: Cause) -> None:
+    def move(
+        self,
+        player_id: UUID,
+        ladder: LadderView,
+        standing: Standing,
+        cause: Cause,
+        *,
+        total: Decimal,
+    ) -> None:
         """Let the player stand elsewhere: tell of every level and rank passed, give their items.
 
+        ``total`` is what the player ever earned of the ladder's currency.
         What was given once for a level is not given again: levels up to the highest are passed
         in silence as far as items go, but for the events.
         """
@@ -286,7 +296,7 @@ class LadderDesk:
             return
         self._standings[player_id, ladder.pk] = standing
         self._changed.add((player_id, ladder.pk))
-        climb = _Climb(self._settlement, player_id, ladder, cause)
+        climb = _Climb(self._settlement, player_id, ladder, cause, total)
         if standing.level > before.level:
             climb.rise(before, standing)
         elif standing.level < before.level:
@@ -335,6 +345,7 @@ def follow_wallet(settlement: Settlement, change: WalletChange) -> None:
             ladder,
             replace(standing, level=level, highest=highest),
             change.cause,
+            total=change.after,
         )
 
 
@@ -342,12 +353,18 @@ class _Climb:
     """One player's way from level to level: its events and its items."""
 
     def __init__(
-        self, settlement: Settlement, player_id: UUID, ladder: LadderView, cause: Cause
+        self,
+        settlement: Settlement,
+        player_id: UUID,
+        ladder: LadderView,
+        cause: Cause,
+        total: Decimal,
     ) -> None:
         self._settlement = settlement
         self._player_id = player_id
         self._ladder = ladder
         self._cause = cause
+        self._total = total
         self._user_id = settlement.facts[player_id].external_id
 
     def rise(self, before: Standing, after: Standing) -> None:
@@ -379,6 +396,7 @@ class _Climb:
             "level": level,
             "previous_level": previous,
             "rank_id": rank.rank_id if rank else None,
+            "total": plain_number(self._total),
         }
         cause = self._cause
         # The same cause moves a player over the same level once.

@@ -34,8 +34,15 @@ class CurrencyView:
         return amount.quantize(unit, rounding=ROUND_DOWN, context=_EXACT)
 
     def fits(self, amount: Decimal) -> bool:
-        """Return whether a given amount has no more decimals than the currency (ADM-6)."""
-        return amount == self.rounded(amount)
+        """Return whether a given amount has no more decimals than the currency (ADM-6).
+
+        Of any amount, also one beyond all measure, which no context of ``Decimal`` could round.
+        """
+        _sign, digits, exponent = amount.as_tuple()
+        if not isinstance(exponent, int):
+            return False
+        spare = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+        return not any(digits) or exponent + spare >= -self.decimal_places
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,7 @@ def test_acceptance_27_a_jump_gives_every_level_passed_once(
     assert level_of(ana) == 3
     assert names_of_grants(ana) == ["two", "three"]
     assert [attrs["level"] for attrs in events_of("level.reached")] == [2, 3]
+    assert [attrs["total"] for attrs in events_of("level.reached")] == [350, 350]
 
     reverse(ana, xp, 350, first.transaction_id)
 
