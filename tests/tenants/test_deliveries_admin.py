@@ -39,6 +39,8 @@ def staff(ops: User) -> Client:
 @pytest.fixture
 def failed(tenant_a: Tenant, settings: Settings) -> Delivery:
     settings.PHOENIX_OUTBOUND_ALLOW = ["127.0.0.0/8"]
+    # Nobody waits for this one: it stands for no grant.
+    settings.PHOENIX_DELIVERY_HANDLERS = {}
     with running_operator() as operator:
         Tenant.objects.filter(pk="tenant-a").update(operator_base_url=operator.url)
         operator.answers(400)
