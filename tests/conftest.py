@@ -4,12 +4,14 @@ The cast: Ana and Ben play at tenant A, Cleo at tenant B, Ops is staff of A only
 """
 
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
 from pytest_django.fixtures import Settings
 from whitenoise.middleware import WhiteNoiseMiddleware
@@ -27,6 +29,13 @@ ANA, BEN, CLEO = "ana", "ben", "cleo"
 
 # Written by migrations, read by every permission check, changed by no test.
 LASTING_TABLES = frozenset({"django_content_type", "auth_permission"})
+# A thread of a test that ended in the middle of a transaction: it would hold back every reader of
+# the log that waits for older transactions, in all tests to come.
+END_LEFTOVERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND state LIKE 'idle in transaction%'
+"""
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +76,12 @@ def _quick_flush() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _known_urls() -> None:
+    """Read the paths before any test chooses other gateways for itself."""
+    import_module(settings.ROOT_URLCONF)
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _known_static_files() -> None:
     """Look for the static files once, not again for every test client."""
     look = WhiteNoiseMiddleware.add_files_from_finders
@@ -79,6 +94,15 @@ def _known_static_files() -> None:
         middleware.files.update(found)
 
     WhiteNoiseMiddleware.add_files_from_finders = add_files_from_finders
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers(request: pytest.FixtureRequest) -> None:
+    """Begin every test of the database without transactions that others left open."""
+    if request.node.get_closest_marker("database"):
+        request.getfixturevalue("_django_db_helper")
+        with connection.cursor() as cursor:
+            cursor.execute(END_LEFTOVERS)
 
 
 @pytest.fixture(autouse=True)
