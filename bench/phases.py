@@ -119,20 +119,20 @@ class Bench:
         )
         return int(rows[0][0])
 
-    def processed(self) -> int:
+    def processed(self, consumer: str) -> int:
         rows = self.sql(
-            "SELECT coalesce(sum(processed_count), 0) FROM ingestion_cursor"
-            " WHERE consumer = 'leaderboards.scoring'"
+            "SELECT coalesce(sum(processed_count), 0) FROM ingestion_cursor WHERE consumer = %s",
+            consumer,
         )
         return int(rows[0][0])
 
-    def drain(self) -> tuple[int, float]:
-        """Wait until the consumers are done; return events and seconds."""
-        began, before = time.perf_counter(), self.processed()
+    def drain(self, consumer: str = "leaderboards.scoring") -> tuple[int, float]:
+        """Wait until the consumer is done; return events and seconds."""
+        began, before = time.perf_counter(), self.processed(consumer)
         last, last_change = before, began
         while time.perf_counter() - last_change < 2 and time.perf_counter() - began < DRAIN_SECONDS:
             time.sleep(0.05)
-            if (now := self.processed()) != last:
+            if (now := self.processed(consumer)) != last:
                 last, last_change = now, time.perf_counter()
         return last - before, max(last_change - began, 1e-9)
 

@@ -246,8 +246,8 @@ def reading(bench: Bench) -> Iterator[Row]:
             },
         )
     bulks = bench.traffic.bulks(KIND)
-    load.closed(bench.host, bench.port, bulks, connections=4, seconds=min(2.0, bench.seconds))
-    bench.drain()
+    load.closed(bench.host, bench.port, bulks, connections=4, seconds=min(1.0, bench.seconds))
+    bench.drain("rewards.rules")
     for name, path in (
         ("wallet balances", "/v1/wallet/balances"),
         ("achievements list", "/v1/achievements/user/{player}"),
